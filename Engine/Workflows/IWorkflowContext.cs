@@ -1,0 +1,62 @@
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace Exporter.Engine.Workflows;
+
+/// <summary>What workflow code sees of its run. Await only what this offers; other waits are invisible to the engine.</summary>
+public interface IWorkflowContext
+{
+    /// <summary>The run's id; the same on every claim.</summary>
+    Guid RunId { get; }
+
+    /// <summary>The epoch of this claim: grows at every claim, so it can fence writes to other systems.</summary>
+    long Epoch { get; }
+
+    /// <summary>
+    /// Fires when the run is to stop: cancel was asked for, the lease was lost, or the worker shuts down. Only the first ends
+    /// the run; after the other two it goes on elsewhere from its records.
+    /// </summary>
+    CancellationToken CancellationToken { get; }
+
+    /// <summary>Runs a step once and records its output; on resume the record answers and <paramref name="body"/> is not called.</summary>
+    /// <param name="name">The step's name, at most 200 characters; checked against the record on resume.</param>
+    /// <param name="body">One attempt. It may be called again after a failure, so it must be idempotent or use checkpoints.</param>
+    /// <param name="options">Timeouts and retries; <see cref="StepOptions.Default"/> when null.</param>
+    /// <exception cref="StepFailedException">The step failed for good: non-retryable, or its attempts or time are used up.</exception>
+    /// <exception cref="WorkflowChangedException">Another step was recorded at this place: the code changed under the run.</exception>
+    /// <exception cref="OperationCanceledException">The run is to stop; see <see cref="CancellationToken"/>.</exception>
+    Task<T> StepAsync<T>(string name, Func<IStepContext, Task<T>> body, StepOptions? options = null);
+
+    /// <summary>A step without output. See <see cref="StepAsync{T}"/>.</summary>
+    Task StepAsync(string name, Func<IStepContext, Task> body, StepOptions? options = null);
+
+    /// <summary>One step per item, several at a time; answers in the order of the items.</summary>
+    /// <param name="name">The steps' common name; each item has its own place in the record.</param>
+    /// <param name="items">At most 100,000 items, the same on every resume.</param>
+    /// <param name="maxParallel">How many attempts may execute at once, at least 1.</param>
+    /// <param name="body">One attempt for one item.</param>
+    /// <param name="options">Timeouts and retries, for each item's step.</param>
+    /// <exception cref="StepFailedException">A step failed for good; those in progress are cancelled and awaited first.</exception>
+    Task<IReadOnlyList<TOut>> StepsAsync<TItem, TOut>(
+        string name,
+        IReadOnlyList<TItem> items,
+        int maxParallel,
+        Func<IStepContext, TItem, Task<TOut>> body,
+        StepOptions? options = null);
+
+    /// <summary>
+    /// A step whose rows and record are committed in one transaction of the engine's database: exactly once, with no
+    /// idempotency key. The body uses <c>transaction.Connection</c> and neither commits nor rolls back.
+    /// </summary>
+    Task<T> StepInTransactionAsync<T>(
+        string name,
+        Func<IStepContext, NpgsqlTransaction, Task<T>> body,
+        StepOptions? options = null);
+
+    /// <summary>A durable timer: recorded once, survives every death; a long one gives the slot back.</summary>
+    /// <param name="duration">From the first time the code gets here, by the database's clock. Zero or less passes at once.</param>
+    Task SleepAsync(TimeSpan duration);
+
+    /// <summary>Writes a line to the run's log (<c>engine.run_log</c>). Best effort: lines may be lost with the process.</summary>
+    void Log(LogLevel level, string message);
+}

@@ -1,0 +1,67 @@
+using Apache.Arrow;
+using Exporter.Exports.Model;
+
+namespace Exporter.Exports.Destinations;
+
+/// <summary>
+/// A place that rows go to. One instance serves one run in one process; several slices are open at once. The way of a slice:
+/// open, write batches, commit; a slice that is disposed of without commit leaves nothing that a reader can see.
+/// </summary>
+public interface IDestination : IAsyncDisposable
+{
+    /// <summary>Tries, step by step, what an export will do, and reports each; leaves nothing behind.</summary>
+    IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken);
+
+    /// <summary>Opens a slice for writing. A slice may be opened again after any death of the one who had it open.</summary>
+    Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken);
+
+    /// <summary>
+    /// After every slice is committed: makes the run visible as a whole (manifest, merge), and removes what an earlier
+    /// export of the same interval left that is not part of this one. May be repeated.
+    /// </summary>
+    Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken);
+
+    /// <summary>Sorts an error of this destination by who has to act; null when it is not this destination's.</summary>
+    ExportError? Classify(Exception exception);
+}
+
+/// <summary>A slice being written.</summary>
+public interface ISliceSink : IAsyncDisposable
+{
+    /// <summary>Writes one batch. The caller disposes of the batch when this returns.</summary>
+    ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken);
+
+    /// <summary>Makes the slice durable, once, under its own key; a repeat under the same address replaces it.</summary>
+    Task<SliceReceipt> CommitAsync(CancellationToken cancellationToken);
+}
+
+/// <summary>Which slice of what; every key in a destination is derived from <paramref name="Export"/>,
+/// <paramref name="Interval"/> and <paramref name="Slice"/> alone.</summary>
+/// <param name="Export">The batch export's name.</param>
+/// <param name="Interval">The run's data interval.</param>
+/// <param name="Slice">The slice's number.</param>
+/// <param name="Attempt">The attempt, from 1: only for temporary names and logs.</param>
+/// <param name="FencingToken">Grows at every claim of the run.</param>
+public sealed record SliceAddress(string Export, DataInterval Interval, int Slice, int Attempt, long FencingToken);
+
+/// <summary>What a whole run left in the destination.</summary>
+public sealed record RunManifest
+{
+    /// <summary>The batch export's name.</summary>
+    public required string Export { get; init; }
+
+    /// <summary>The run's data interval.</summary>
+    public required DataInterval Interval { get; init; }
+
+    /// <summary>The run.</summary>
+    public required Guid RunId { get; init; }
+
+    /// <summary>Every committed slice, in order.</summary>
+    public required IReadOnlyList<SliceReceipt> Slices { get; init; }
+}
+
+/// <summary>One line of <c>exporter destination test</c>.</summary>
+/// <param name="Step">What was tried: connect, permissions, write, read back, clean up.</param>
+/// <param name="Ok">Whether it worked.</param>
+/// <param name="Detail">What was found, or what is wrong and which setting to change.</param>
+public sealed record CheckResult(string Step, bool Ok, string Detail);

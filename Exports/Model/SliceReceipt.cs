@@ -1,0 +1,20 @@
+namespace Exporter.Exports.Model;
+
+/// <summary>What a committed slice left in the destination; recorded as the slice's checkpoint.</summary>
+public sealed record SliceReceipt
+{
+    /// <summary>The slice.</summary>
+    public required int Slice { get; init; }
+
+    /// <summary>Rows written.</summary>
+    public required long Rows { get; init; }
+
+    /// <summary>Bytes written, as they lie in the destination.</summary>
+    public required long Bytes { get; init; }
+
+    /// <summary>Where: the object's key or the file's path below the destination's root; null when the slice had no rows.</summary>
+    public string? File { get; init; }
+
+    /// <summary>SHA-256 of the bytes, hexadecimal, lower case; null when there is no file.</summary>
+    public string? Sha256 { get; init; }
+}
