@@ -12,6 +12,9 @@ public interface IWorkflowContext
     /// <summary>The epoch of this claim: grows at every claim, so it can fence writes to other systems.</summary>
     long Epoch { get; }
 
+    /// <summary>The occurrence for which a schedule started this run; null when no schedule did.</summary>
+    DateTimeOffset? ScheduledFor { get; }
+
     /// <summary>
     /// Fires when the run is to stop: cancel was asked for, the lease was lost, or the worker shuts down. Only the first ends
     /// the run; after the other two it goes on elsewhere from its records.

@@ -1,0 +1,208 @@
+using System.Data;
+using System.Text.Json;
+using Exporter.Engine.Payloads;
+using Exporter.Engine.Storage;
+using Exporter.Engine.Workflows;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace Exporter.Engine.Client;
+
+/// <summary>Starts runs, looks at them and steers them. Needs no worker in the process.</summary>
+public sealed class EngineClient
+{
+    private static readonly SqlFile Sql = SqlFile.Load(typeof(EngineClient).Assembly, "sql/client.sql");
+    private readonly NpgsqlDataSource _data;
+    private readonly PayloadCodec _codec;
+    private readonly TimeProvider _time;
+
+    /// <summary>Makes a client.</summary>
+    /// <param name="data">The engine's database.</param>
+    /// <param name="codec">How payloads are stored; the same as the workers'.</param>
+    /// <param name="time">For waits in this process. Default the system's.</param>
+    public EngineClient(NpgsqlDataSource data, PayloadCodec codec, TimeProvider? time = null)
+    {
+        ArgumentNullException.ThrowIfNull(data);
+        ArgumentNullException.ThrowIfNull(codec);
+        _data = data;
+        _codec = codec;
+        _time = time ?? TimeProvider.System;
+    }
+
+    /// <summary>Starts a run; durable when it returns, or, with a transaction, when that commits.</summary>
+    /// <param name="workflow">The workflow's name; a worker that offers it need not exist yet.</param>
+    /// <param name="input">What its code is called with.</param>
+    /// <param name="options">See <see cref="StartOptions"/>.</param>
+    /// <param name="transaction">The caller's own: the run exists if and only if it commits.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="PostgresException">The run id is taken (23505), or the database refused otherwise.</exception>
+    public Task<RunHandle> StartAsync<TInput>(
+        string workflow, TInput input, StartOptions? options = null, NpgsqlTransaction? transaction = null, CancellationToken cancellationToken = default)
+    {
+        var valid = (options ?? new StartOptions()).Validate();
+        var runId = valid.RunId ?? Guid.CreateVersion7();
+        return StartAsync(runId, workflow, _codec.Write(input, Places.Input(runId)), valid, null, null, transaction, cancellationToken);
+    }
+
+    /// <summary>Asks a run to end. Its code is told; a run that never began ends at once.</summary>
+    /// <returns>False when the run is final or not there.</returns>
+    public async Task<bool> CancelAsync(Guid runId, CancellationToken cancellationToken = default) =>
+        await CountAsync("CancelRun", runId, cancellationToken).ConfigureAwait(false) > 0;
+
+    /// <summary>Lets a run that failed, was cancelled, terminated or timed out go on from the step that failed.</summary>
+    /// <returns>False when the run is none of these.</returns>
+    public async Task<bool> RetryAsync(Guid runId, CancellationToken cancellationToken = default) =>
+        await CountAsync("RetryRun", runId, cancellationToken).ConfigureAwait(false) > 0;
+
+    /// <summary>What the engine knows of a run; null when there is none.</summary>
+    public async Task<RunStatus?> GetAsync(Guid runId, CancellationToken cancellationToken = default)
+    {
+        var command = Command("GetRun", null, Of(runId));
+        await using var disposing = command.ConfigureAwait(false);
+        var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancellationToken).ConfigureAwait(false);
+        await using var closing = reader.ConfigureAwait(false);
+        return !await reader.ReadAsync(cancellationToken).ConfigureAwait(false) ? null : new RunStatus
+        {
+            RunId = reader.GetGuid(0),
+            Workflow = reader.GetString(1),
+            Queue = reader.GetString(2),
+            State = RunStateText.Parse(reader.GetString(3)),
+            Epoch = reader.GetInt64(4),
+            Error = reader.IsDBNull(5) ? null : reader.GetString(5),
+            CreatedAt = reader.GetFieldValue<DateTimeOffset>(6),
+            DueAt = reader.IsDBNull(7) ? null : reader.GetFieldValue<DateTimeOffset>(7),
+            FinishedAt = reader.IsDBNull(8) ? null : reader.GetFieldValue<DateTimeOffset>(8),
+            CancelRequested = reader.GetBoolean(9),
+        };
+    }
+
+    /// <summary>Waits until a run is final, from any process.</summary>
+    /// <exception cref="RunFailedException">It ended otherwise than completed.</exception>
+    /// <exception cref="KeyNotFoundException">There is no such run.</exception>
+    /// <exception cref="JsonException">Its output is not a <typeparamref name="TOutput"/>.</exception>
+    public async Task<TOutput> ResultAsync<TOutput>(Guid runId, CancellationToken cancellationToken = default)
+    {
+        for (var pause = TimeSpan.FromMilliseconds(10); ; pause = pause < TimeSpan.FromMilliseconds(500) ? pause * 1.5 : pause)
+        {
+            var outcome = await OutcomeAsync(runId, cancellationToken).ConfigureAwait(false);
+            if (outcome is { } final)
+            {
+                return final.State == RunState.Completed
+                    ? _codec.Read<TOutput>(final.Output!, Places.Output(runId))
+                    : throw new RunFailedException(runId, final.State, final.Error);
+            }
+
+            if (await GetAsync(runId, cancellationToken).ConfigureAwait(false) is null)
+            {
+                throw new KeyNotFoundException($"There is no run {runId}.");
+            }
+
+            await Task.Delay(pause, _time, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Lines of a run's log.</summary>
+    /// <param name="runId">The run.</param>
+    /// <param name="afterId">Only lines after this one. Default all.</param>
+    /// <param name="limit">At most so many. Default 1,000.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    public async Task<IReadOnlyList<LogLine>> LogAsync(Guid runId, long afterId = 0, int limit = 1000, CancellationToken cancellationToken = default)
+    {
+        var command = Command("ReadLog", null, Of(runId), Of(afterId), Of(limit));
+        await using var disposing = command.ConfigureAwait(false);
+        var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = reader.ConfigureAwait(false);
+        var lines = new List<LogLine>();
+        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            lines.Add(new LogLine(
+                reader.GetInt64(0),
+                reader.GetFieldValue<DateTimeOffset>(1),
+                reader.GetString(2),
+                reader.IsDBNull(3) ? null : reader.GetString(3),
+                reader.GetString(4)));
+        }
+
+        return lines;
+    }
+
+    internal async Task<RunHandle> StartAsync(
+        Guid runId, string workflow, byte[] input, StartOptions options, string? scheduleId, DateTimeOffset? scheduledFor,
+        NpgsqlTransaction? transaction, CancellationToken cancellationToken)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(workflow);
+        while (true)
+        {
+            var start = Command(
+                "StartRun",
+                transaction,
+                Of(runId),
+                Of(workflow),
+                Of(options.Queue),
+                Of(options.Priority),
+                Text(options.IdempotencyKey),
+                Of(input),
+                new NpgsqlParameter { Value = JsonSerializer.Serialize(options.Tags), NpgsqlDbType = NpgsqlDbType.Jsonb },
+                Time(options.StartAt),
+                Text(scheduleId),
+                Time(scheduledFor));
+            await using (start.ConfigureAwait(false))
+            {
+                if (await start.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is Guid)
+                {
+                    return new RunHandle(runId, IsNew: true);
+                }
+            }
+
+            var find = Command("FindByKey", transaction, Of(workflow), Text(options.IdempotencyKey));
+            await using (find.ConfigureAwait(false))
+            {
+                // None: the run of this key was removed just between the two statements.
+                if (await find.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is Guid existing)
+                {
+                    return new RunHandle(existing, IsNew: false);
+                }
+            }
+        }
+    }
+
+    private static NpgsqlParameter<T> Of<T>(T value) => new() { TypedValue = value };
+
+    private static NpgsqlParameter Text(string? value) => new() { Value = (object?)value ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text };
+
+    private static NpgsqlParameter Time(DateTimeOffset? value) =>
+        new() { Value = (object?)value?.ToUniversalTime() ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.TimestampTz };
+
+    private NpgsqlCommand Command(string name, NpgsqlTransaction? transaction, params ReadOnlySpan<NpgsqlParameter> parameters)
+    {
+        var command = transaction is null
+            ? _data.CreateCommand(Sql[name])
+            : new NpgsqlCommand(Sql[name], transaction.Connection, transaction);
+        foreach (var parameter in parameters)
+        {
+            command.Parameters.Add(parameter);
+        }
+
+        return command;
+    }
+
+    private async Task<long> CountAsync(string name, Guid runId, CancellationToken cancellationToken)
+    {
+        var command = Command(name, null, Of(runId));
+        await using var disposing = command.ConfigureAwait(false);
+        return (long)(await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false))!;
+    }
+
+    private async Task<(RunState State, byte[]? Output, string? Error)?> OutcomeAsync(Guid runId, CancellationToken cancellationToken)
+    {
+        var command = Command("GetOutcome", null, Of(runId));
+        await using var disposing = command.ConfigureAwait(false);
+        var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancellationToken).ConfigureAwait(false);
+        await using var closing = reader.ConfigureAwait(false);
+        return !await reader.ReadAsync(cancellationToken).ConfigureAwait(false)
+            ? null
+            : (RunStateText.Parse(reader.GetString(0)),
+                reader.IsDBNull(1) ? null : reader.GetFieldValue<byte[]>(1),
+                reader.IsDBNull(2) ? null : reader.GetString(2));
+    }
+}

@@ -1,0 +1,47 @@
+using Microsoft.Extensions.Logging;
+
+namespace Exporter.Engine.Observability;
+
+/// <summary>Every line that the engine logs, numbered: 1xx workers, 2xx runs, 3xx steps, 4xx writes.</summary>
+internal static partial class EngineLog
+{
+    [LoggerMessage(100, LogLevel.Information, "Worker {Name} ({WorkerId}) takes runs of queue {Queue} with {Slots} slots.")]
+    public static partial void WorkerStarted(ILogger logger, string name, Guid workerId, string queue, int slots);
+
+    [LoggerMessage(101, LogLevel.Information, "Worker {WorkerId} stops: {Executing} runs are executing.")]
+    public static partial void WorkerStopping(ILogger logger, Guid workerId, int executing);
+
+    [LoggerMessage(102, LogLevel.Information, "Worker {WorkerId} has stopped.")]
+    public static partial void WorkerStopped(ILogger logger, Guid workerId);
+
+    [LoggerMessage(103, LogLevel.Warning, "Worker {WorkerId} lost its lease with {Executing} runs; it starts again under a new id.")]
+    public static partial void WorkerLost(ILogger logger, Guid workerId, int executing);
+
+    [LoggerMessage(104, LogLevel.Warning, "The lease of worker {Name} ({WorkerId}) ended; its runs go on elsewhere.")]
+    public static partial void OtherWorkerLost(ILogger logger, string name, Guid workerId);
+
+    [LoggerMessage(105, LogLevel.Warning, "{Task} failed and is tried again: {Error}")]
+    public static partial void TriedAgain(ILogger logger, string task, string error);
+
+    [LoggerMessage(200, LogLevel.Debug, "Run {RunId} of {Workflow} is claimed under epoch {Epoch}.")]
+    public static partial void RunClaimed(ILogger logger, Guid runId, string workflow, long epoch);
+
+    [LoggerMessage(201, LogLevel.Debug, "Run {RunId} is {State}.")]
+    public static partial void RunFinished(ILogger logger, Guid runId, string state);
+
+    [LoggerMessage(202, LogLevel.Warning, "Run {RunId} failed: {Error}")]
+    public static partial void RunFailed(ILogger logger, Guid runId, string error);
+
+    [LoggerMessage(203, LogLevel.Warning, "Run {RunId} is held under another epoch than {Epoch}: this worker drops it.")]
+    public static partial void RunDropped(ILogger logger, Guid runId, long epoch);
+
+    [LoggerMessage(300, LogLevel.Warning, "Run {RunId}, step {Step}, attempt {Attempt} failed: {Error}")]
+    public static partial void AttemptFailed(ILogger logger, Guid runId, string step, int attempt, string error);
+
+    [LoggerMessage(301, LogLevel.Warning, "Run {RunId}, step {Step}, attempt {Attempt} goes on after its end; its code does not heed its cancellation token.")]
+    public static partial void AttemptIgnoresToken(ILogger logger, Guid runId, string step, int attempt);
+
+    [LoggerMessage(400, LogLevel.Warning, "{Count} writes were refused: their runs are held under other epochs.")]
+    public static partial void WritesRefused(ILogger logger, int count);
+
+}

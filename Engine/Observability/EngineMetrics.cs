@@ -1,0 +1,37 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+
+namespace Exporter.Engine.Observability;
+
+/// <summary>The engine's meter, <c>Exporter.Engine</c>. Tags are workflow, queue and outcome; never ids.</summary>
+internal sealed class EngineMetrics
+{
+    private readonly Counter<long> _runs;
+    private readonly Counter<long> _attempts;
+    private readonly Counter<long> _refused;
+    private readonly Counter<long> _leases;
+    private readonly Histogram<double> _duration;
+
+    public EngineMetrics(IMeterFactory meters)
+    {
+        var meter = meters.Create("Exporter.Engine");
+        _runs = meter.CreateCounter<long>("exporter.engine.runs.left", "{run}", "Runs that left a worker, by what became of them.");
+        _attempts = meter.CreateCounter<long>("exporter.engine.attempts", "{attempt}", "Attempts of steps, by outcome.");
+        _refused = meter.CreateCounter<long>("exporter.engine.writes.refused", "{write}", "Writes under an epoch that had passed.");
+        _leases = meter.CreateCounter<long>("exporter.engine.leases.lost", "{lease}", "Leases of workers that ended without being given back.");
+        _duration = meter.CreateHistogram<double>("exporter.engine.attempt.duration", "s", "How long attempts took.");
+    }
+
+    public void RunLeft(string workflow, string outcome) => _runs.Add(1, new("workflow", workflow), new("outcome", outcome));
+
+    public void AttemptEnded(string workflow, string outcome, TimeSpan took)
+    {
+        var tags = new TagList { { "workflow", workflow }, { "outcome", outcome } };
+        _attempts.Add(1, tags);
+        _duration.Record(took.TotalSeconds, tags);
+    }
+
+    public void WritesRefused(long count) => _refused.Add(count);
+
+    public void LeaseLost(string queue) => _leases.Add(1, new KeyValuePair<string, object?>("queue", queue));
+}

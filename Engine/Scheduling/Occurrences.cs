@@ -1,0 +1,88 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+using Cronos;
+
+namespace Exporter.Engine.Scheduling;
+
+/// <summary>From a rule to its instants; pure.</summary>
+public static class Occurrences
+{
+    /// <summary>The first instant of the rule after a time; null when there is none any more.</summary>
+    public static DateTimeOffset? After(ScheduleSpec spec, DateTimeOffset time)
+    {
+        ArgumentNullException.ThrowIfNull(spec);
+        if (spec.Every is { } every)
+        {
+            var ticks = time.UtcTicks - DateTimeOffset.UnixEpoch.Ticks - spec.Offset.Ticks;
+            var cycles = Math.DivRem(ticks, every.Ticks, out var rest) - (rest < 0 ? 1 : 0);
+            return DateTimeOffset.UnixEpoch.AddTicks(((cycles + 1) * every.Ticks) + spec.Offset.Ticks);
+        }
+
+        return Parse(spec.Cron!).GetNextOccurrence(time, Zone(spec.TimeZone))?.ToUniversalTime();
+    }
+
+    /// <summary>The last instant of the rule before a time; null when there is none in the ten years before.</summary>
+    public static DateTimeOffset? Before(ScheduleSpec spec, DateTimeOffset time)
+    {
+        ArgumentNullException.ThrowIfNull(spec);
+        if (spec.Every is { } every)
+        {
+            return After(spec, time.AddTicks(-every.Ticks - 1));
+        }
+
+        // Cronos only looks forward: look from ever further back, then come closer.
+        for (var back = TimeSpan.FromMinutes(2); back < TimeSpan.FromDays(3660); back *= 3)
+        {
+            if (After(spec, time - back) is { } found && found < time)
+            {
+                while (After(spec, found) is { } next && next < time)
+                {
+                    found = next;
+                }
+
+                return found;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>When the run of an occurrence starts: after the delay and this occurrence's share of the jitter.</summary>
+    internal static DateTimeOffset StartOf(string scheduleId, ScheduleSpec spec, DateTimeOffset occurrence)
+    {
+        var chance = BinaryPrimitives.ReadUInt32LittleEndian(Hash(scheduleId, occurrence)) / (double)uint.MaxValue;
+        return occurrence + spec.Delay + (spec.Jitter * chance);
+    }
+
+    /// <summary>The id of an occurrence's run: the same whoever fires it, and however often.</summary>
+    internal static Guid RunIdOf(string scheduleId, DateTimeOffset occurrence) => new(Hash(scheduleId, occurrence).AsSpan(8, 16));
+
+    internal static CronExpression Parse(string cron)
+    {
+        try
+        {
+            var fields = cron.Split(' ', StringSplitOptions.RemoveEmptyEntries).Length;
+            return CronExpression.Parse(cron, fields == 6 ? CronFormat.IncludeSeconds : CronFormat.Standard);
+        }
+        catch (CronFormatException error)
+        {
+            throw new ArgumentException($"\"{cron}\" is no cron expression: {error.Message}", nameof(cron), error);
+        }
+    }
+
+    internal static TimeZoneInfo Zone(string id)
+    {
+        try
+        {
+            return TimeZoneInfo.FindSystemTimeZoneById(id);
+        }
+        catch (Exception error) when (error is TimeZoneNotFoundException or InvalidTimeZoneException)
+        {
+            throw new ArgumentException($"\"{id}\" is no time zone of this machine.", nameof(id), error);
+        }
+    }
+
+    private static byte[] Hash(string scheduleId, DateTimeOffset occurrence) =>
+        SHA256.HashData([.. Encoding.UTF8.GetBytes(scheduleId), 0, .. BitConverter.GetBytes(occurrence.UtcTicks)]);
+}

@@ -1,0 +1,73 @@
+-- Statements of those who start, look at and steer runs.
+
+-- name: StartRun
+-- Index: run_idempotency. Locks: the new rows; waits for another start with the same key.
+with new_run as (
+  insert into engine.run (run_id, workflow, queue, priority, idempotency_key, input, tags, start_at, schedule_id, scheduled_for)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+  on conflict (workflow, idempotency_key) where idempotency_key is not null do nothing
+  returning run_id, workflow, queue, priority, start_at
+), live as (
+  insert into engine.live_run (run_id, workflow, queue, priority, state, due_at)
+  select run_id, workflow, queue, priority,
+    case when start_at > engine.clock() then 'waiting' else 'queued' end::engine.run_state,
+    coalesce(start_at, engine.clock())
+  from new_run
+  returning run_id, queue
+)
+select run_id, pg_notify('engine', 'queue ' || queue) from live
+
+-- name: FindByKey
+-- Index: run_idempotency.
+select run_id from engine.run where workflow = $1 and idempotency_key = $2
+
+-- name: GetRun
+-- Index: run_pkey and its equals in the view.
+select run_id, workflow, queue, state, epoch, error, created_at, due_at, finished_at, cancel_requested_at is not null
+from engine.runs where run_id = $1
+
+-- name: GetOutcome
+-- Index: outcome_pkey.
+select state::text, output, error from engine.outcome where run_id = $1
+
+-- name: CancelRun
+-- Index: live_run_pkey. Locks: the live_run row. A run that never began ends here; another is told, and ends itself.
+with target as materialized (
+  select run_id, epoch = 0 and state <> 'running' as unbegun from engine.live_run where run_id = $1 for update
+), ended as (
+  delete from engine.live_run l using target t where l.run_id = t.run_id and t.unbegun
+  returning l.run_id, l.epoch
+), kept as (
+  insert into engine.outcome (run_id, state, epoch, error, cancel_requested_at)
+  select run_id, 'cancelled', epoch, 'Cancelled before it began.', engine.clock() from ended
+  returning run_id
+), marked as (
+  update engine.live_run l
+  set cancel_requested_at = coalesce(l.cancel_requested_at, engine.clock()),
+    state = case when l.state in ('waiting', 'paused') then 'queued' else l.state end,
+    due_at = case when l.state in ('waiting', 'paused') then engine.clock() else l.due_at end
+  from target t where l.run_id = t.run_id and not t.unbegun
+  returning l.run_id, l.queue
+), told as (
+  select pg_notify('engine', 'cancel ' || run_id), pg_notify('engine', 'queue ' || queue) from marked
+)
+select (select count(*) from kept) + (select count(*) from told)
+
+-- name: RetryRun
+-- Index: outcome_pkey, step_record_pkey. Locks: the outcome row. Its records stay but for final failures; the epoch goes on.
+with back as (
+  delete from engine.outcome where run_id = $1 and state in ('failed', 'cancelled', 'terminated', 'timed_out')
+  returning run_id, epoch, started_at
+), forgotten as (
+  delete from engine.step_record s using back b where s.run_id = b.run_id and s.error is not null
+), live as (
+  insert into engine.live_run (run_id, workflow, queue, priority, state, epoch, base_epoch, due_at, started_at)
+  select r.run_id, r.workflow, r.queue, r.priority, 'queued', b.epoch, b.epoch, engine.clock(), b.started_at
+  from back b join engine.run r using (run_id)
+  returning queue
+)
+select count(*) from (select pg_notify('engine', 'queue ' || queue) from live) told
+
+-- name: ReadLog
+-- Index: log_line_run.
+select log_id, at, level, step, message from engine.log_line where run_id = $1 and log_id > $2 order by log_id limit $3

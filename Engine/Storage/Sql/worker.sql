@@ -1,0 +1,139 @@
+-- Statements of a worker about itself and about the runs that it takes.
+
+-- name: RegisterWorker
+insert into engine.worker (worker_id, name, queue, slots, state, lease_until)
+values ($1, $2, $3, $4, 'active', engine.clock() + $5)
+
+-- name: RenewLease
+-- Index: worker_pkey. No row: the lease was taken away, and with it every run.
+update engine.worker
+set lease_until = engine.clock() + $2, renewed_at = engine.clock(), executing = $3, state = $4,
+  refused_writes = refused_writes + $5
+where worker_id = $1 and state in ('active', 'stopping')
+returning worker_id
+
+-- name: CancelledRuns
+-- Index: live_run_held.
+select run_id from engine.live_run where worker_id = $1 and cancel_requested_at is not null
+
+-- name: StopWorker
+-- Index: worker_pkey.
+update engine.worker set state = 'stopped', executing = 0, lease_until = engine.clock(), refused_writes = refused_writes + $2
+where worker_id = $1 and state in ('active', 'stopping')
+
+-- name: CountRefused
+-- Index: worker_pkey. For a worker that is lost already, so that its refused writes are seen.
+update engine.worker set refused_writes = refused_writes + $2 where worker_id = $1
+
+-- name: MarkLost
+-- Locks: worker rows, skipping those of others that sweep; waits for no claim, which holds the row FOR KEY SHARE.
+with gone as materialized (
+  select worker_id from engine.worker
+  where state in ('active', 'stopping') and lease_until < engine.clock()
+  order by worker_id for update skip locked
+)
+update engine.worker w set state = 'lost', executing = 0 from gone where w.worker_id = gone.worker_id
+returning w.worker_id, w.name
+
+-- name: ReleaseLost
+-- Index: live_run_held. Locks: live_run rows of workers that are lost or stopped, skipping those on which a write is just
+-- under way. The new epoch refuses whatever the old holder still writes. Attempts that were in progress are kept as failed.
+with orphan as materialized (
+  select l.run_id, w.name as worker, w.state
+  from engine.worker w join engine.live_run l using (worker_id)
+  where w.state in ('lost', 'stopped')
+  order by l.run_id
+  limit 10000
+  for update of l skip locked
+), freed as (
+  update engine.live_run l
+  set state = 'queued', worker_id = null, epoch = l.epoch + 1, due_at = engine.clock()
+  from orphan o where l.run_id = o.run_id
+  returning l.run_id, l.queue, l.epoch - 1 as old_epoch, o.worker
+), attempts as (
+  insert into engine.attempt_record (run_id, place, attempt, name, epoch, worker_id, error, retry_at, started_at)
+  select p.run_id, p.place, p.attempt, p.name, p.epoch, p.worker_id,
+    'The worker ' || f.worker || ' was lost.', engine.clock(), p.started_at
+  from freed f join engine.open_step p on p.run_id = f.run_id and p.epoch = f.old_epoch
+  where not exists (select 1 from engine.step_record s where s.run_id = p.run_id and s.place = p.place)
+  on conflict do nothing
+), lines as (
+  insert into engine.log_line (run_id, level, message)
+  select run_id, 'warning', 'The lease of worker ' || worker || ' ended; the run goes on elsewhere.' from freed
+), told as (
+  select pg_notify('engine', 'queue ' || queue) from (select distinct queue from freed) q
+)
+select f.run_id, (select count(*) from told) from freed f
+
+-- name: EndSessionsOfLost
+-- A process that is frozen in the middle of a transaction keeps its lock; the server can end that session.
+select pg_terminate_backend(a.pid)
+from pg_stat_activity a
+join engine.worker w on a.application_name = 'exporter ' || w.worker_id
+where w.state = 'lost' and w.lease_until < engine.clock() - $1
+  and exists (select 1 from engine.live_run l where l.worker_id = w.worker_id)
+
+-- name: ForgetWorkers
+-- Workers that ended long ago and hold nothing.
+delete from engine.worker w
+where w.state in ('lost', 'stopped') and w.renewed_at < engine.clock() - interval '7 days'
+  and not exists (select 1 from engine.live_run l where l.worker_id = w.worker_id)
+
+-- name: WakeDue
+-- Index: live_run_due. Locks: live_run rows, skipping locked ones.
+with due as materialized (
+  select run_id from engine.live_run
+  where state = 'waiting' and due_at <= engine.clock()
+  order by due_at limit 1000 for update skip locked
+)
+update engine.live_run l set state = 'queued' from due where l.run_id = due.run_id
+
+-- name: ClaimRuns
+-- Index: live_run_ready. Locks: the own worker row FOR KEY SHARE, so that it cannot be swept meanwhile, then live_run rows,
+-- skipping locked ones.
+with me as materialized (
+  select worker_id from engine.worker
+  where worker_id = $1 and state = 'active' and lease_until > engine.clock()
+  for key share
+), picked as materialized (
+  select l.run_id from engine.live_run l
+  where l.state = 'queued' and l.queue = $2 and l.due_at <= engine.clock() and l.workflow = any($3)
+    and exists (select 1 from me)
+  order by l.priority, l.due_at, l.run_id
+  limit $4
+  for update of l skip locked
+), claimed as (
+  update engine.live_run l
+  set state = 'running', worker_id = $1, epoch = l.epoch + 1, claimed_at = engine.clock(),
+    started_at = coalesce(l.started_at, engine.clock())
+  from picked where l.run_id = picked.run_id
+  returning l.run_id, l.workflow, l.epoch, l.base_epoch, l.priority, l.due_at, l.cancel_requested_at
+)
+select c.run_id, c.workflow, c.epoch, c.base_epoch, c.cancel_requested_at is not null, r.input, r.scheduled_for, r.created_at
+from claimed c join engine.run r using (run_id)
+order by c.priority, c.due_at, c.run_id
+
+-- name: GiveBackStrays
+-- Index: live_run_held. Locks: live_run rows of this worker alone.
+update engine.live_run set state = 'queued', worker_id = null, epoch = epoch + 1
+where worker_id = $1 and run_id <> all($2)
+
+-- name: LoadRecords
+-- Index: step_record_pkey. What claimed runs have done before.
+select s.run_id, s.place, s.name, s.attempts, s.output, s.error,
+  extract(epoch from s.wake_at - engine.clock())::float8
+from engine.step_record s where s.run_id = any($1) order by s.run_id, s.place
+
+-- name: LoadOpenSteps
+-- Index: open_step_pkey, attempt_record_pkey. Steps that had begun: their checkpoint, and how their attempts went.
+select run_id, place, p.checkpoint, greatest(a.attempt, p.attempt) as attempt, coalesce(a.counted, 0)::int as counted,
+  extract(epoch from a.retry_at - engine.clock())::float8 as retry_in,
+  extract(epoch from engine.clock() - a.first_at)::float8 as begun_ago
+from (
+  select a.run_id, a.place, max(a.attempt) as attempt, count(*) filter (where a.epoch > b.base_epoch) as counted,
+    max(a.retry_at) filter (where a.epoch > b.base_epoch) as retry_at,
+    min(a.started_at) filter (where a.epoch > b.base_epoch) as first_at
+  from unnest($1::uuid[], $2::bigint[]) b(run_id, base_epoch) join engine.attempt_record a using (run_id)
+  group by a.run_id, a.place
+) a
+full join (select * from engine.open_step where run_id = any($1)) p using (run_id, place)

@@ -1,0 +1,86 @@
+-- The writes of runs that a worker holds. They travel together, for many runs, in one transaction: LockHeld first, then
+-- whatever there is of the others. Each joins live_run again, where the lock keeps what LockHeld has found.
+
+-- name: LockHeld
+-- Index: live_run_pkey. Locks: live_run rows FOR KEY SHARE in the order of run_id. Answers the runs that are still held.
+select l.run_id, l.epoch
+from engine.live_run l
+join unnest($1::uuid[], $2::bigint[]) w(run_id, epoch) on l.run_id = w.run_id and l.epoch = w.epoch
+where l.worker_id = $3
+order by l.run_id
+for key share of l
+
+-- name: RecordSteps
+-- Index: step_record_pkey. A repeat after a lost answer changes nothing.
+insert into engine.step_record (run_id, place, name, epoch, worker_id, attempts, output, error, wake_at, started_at)
+select w.run_id, w.place, w.name, w.epoch, $3, w.attempts, w.output, w.error, engine.clock() + w.wake_after,
+  engine.clock() - w.took
+from unnest($1::uuid[], $2::bigint[], $4::int[], $5::text[], $6::int[], $7::bytea[], $8::text[], $9::interval[], $10::interval[])
+  w(run_id, epoch, place, name, attempts, output, error, wake_after, took)
+join engine.live_run l on l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
+on conflict (run_id, place) do nothing
+
+-- name: CloseSteps
+-- Index: open_step_pkey. Of steps that are recorded now.
+delete from engine.open_step p
+using unnest($1::uuid[], $2::bigint[], $4::int[]) w(run_id, epoch, place)
+join engine.live_run l on l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
+where p.run_id = w.run_id and p.place = w.place
+
+-- name: FailAttempts
+-- Index: attempt_record_pkey.
+insert into engine.attempt_record (run_id, place, attempt, name, epoch, worker_id, error, retry_at, started_at)
+select w.run_id, w.place, w.attempt, w.name, w.epoch, $3, w.error, engine.clock() + w.retry_after, engine.clock() - w.took
+from unnest($1::uuid[], $2::bigint[], $4::int[], $5::int[], $6::text[], $7::text[], $8::interval[], $9::interval[])
+  w(run_id, epoch, place, attempt, name, error, retry_after, took)
+join engine.live_run l on l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
+on conflict (run_id, place, attempt) do nothing
+
+-- name: OpenSteps
+-- Index: open_step_pkey. Signs of life and checkpoints of steps in progress.
+insert into engine.open_step (run_id, place, name, epoch, worker_id, attempt, checkpoint, checkpoint_at, started_at, alive_at)
+select w.run_id, w.place, w.name, w.epoch, $3, w.attempt, w.checkpoint,
+  case when w.checkpoint is not null then engine.clock() end, engine.clock() - w.took, engine.clock() - w.quiet
+from unnest($1::uuid[], $2::bigint[], $4::int[], $5::text[], $6::int[], $7::bytea[], $8::interval[], $9::interval[])
+  w(run_id, epoch, place, name, attempt, checkpoint, took, quiet)
+join engine.live_run l on l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
+on conflict (run_id, place) do update
+set epoch = excluded.epoch, worker_id = excluded.worker_id, attempt = excluded.attempt, started_at = excluded.started_at,
+  alive_at = excluded.alive_at, checkpoint = coalesce(excluded.checkpoint, engine.open_step.checkpoint),
+  checkpoint_at = coalesce(excluded.checkpoint_at, engine.open_step.checkpoint_at)
+
+-- name: FinishRuns
+-- Index: live_run_pkey. The run leaves the hot table and enters history in one statement.
+with done as (
+  delete from engine.live_run l
+  using unnest($1::uuid[], $2::bigint[], $4::text[], $5::bytea[], $6::text[]) w(run_id, epoch, state, output, error)
+  where l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
+  returning l.run_id, l.epoch, w.state, w.output, w.error, l.started_at, l.cancel_requested_at
+)
+insert into engine.outcome (run_id, epoch, worker_id, state, output, error, started_at, cancel_requested_at)
+select run_id, epoch, $3, state::engine.run_state, output, error, started_at, cancel_requested_at from done
+
+-- name: DropOpenSteps
+-- Index: open_step_pkey. What a final run left open; only asked for runs that had something open.
+delete from engine.open_step where run_id = any($1)
+
+-- name: LeaveRuns
+-- Index: live_run_pkey. Gives runs back: at once (wait_for is null) or until a time. A run that is to be cancelled does not wait.
+update engine.live_run l
+set worker_id = null,
+  state = case when w.wait_for is null or l.cancel_requested_at is not null then 'queued' else 'waiting' end::engine.run_state,
+  due_at = engine.clock() + case when l.cancel_requested_at is not null then interval '0' else coalesce(w.wait_for, interval '0') end
+from unnest($1::uuid[], $2::bigint[], $4::interval[]) w(run_id, epoch, wait_for)
+where l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
+
+-- name: WriteLog
+-- Not fenced: a line of a worker that lost its lease tells what happened.
+insert into engine.log_line (run_id, level, step, message, at)
+select w.run_id, w.level, w.step, w.message, engine.clock() - w.ago
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::interval[]) with ordinality
+  w(run_id, level, step, message, ago, n)
+order by w.n
+
+-- name: FindRecord
+-- Index: step_record_pkey. Whether a step whose commit was in doubt is recorded.
+select output from engine.step_record where run_id = $1 and place = $2 and error is null

@@ -1,0 +1,182 @@
+using Npgsql;
+
+namespace Exporter.Engine.Storage;
+
+/// <summary>A run as it was claimed.</summary>
+internal sealed record ClaimedRun(
+    Guid RunId, string Workflow, long Epoch, long BaseEpoch, bool CancelRequested, byte[] Input, DateTimeOffset? ScheduledFor)
+{
+    /// <summary>What earlier claims recorded, by place.</summary>
+    public Dictionary<int, StepRecord> Records { get; } = [];
+
+    /// <summary>What earlier attempts of unrecorded steps left, by place.</summary>
+    public Dictionary<int, BegunStep> Begun { get; } = [];
+}
+
+/// <summary>A recorded step: an output, a final failure, or a timer with the time that is left of it.</summary>
+internal sealed record StepRecord(string Name, int Attempts, byte[]? Output, string? Error, TimeSpan? WakeIn);
+
+/// <summary>A step that had begun: its last attempt's number, how many attempts count, its checkpoint and waits.</summary>
+internal sealed record BegunStep(int Attempt, int Counted, byte[]? Checkpoint, TimeSpan? RetryIn, TimeSpan? BegunAgo);
+
+/// <summary>A worker's statements about itself and the runs that it takes.</summary>
+internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
+{
+    private static readonly SqlFile Sql = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/worker.sql");
+
+    public Task RegisterAsync(string name, string queue, int slots, TimeSpan lease, CancellationToken cancellationToken) =>
+        ExecuteAsync("RegisterWorker", cancellationToken, Of(workerId), Of(name), Of(queue), Of(slots), Of(lease));
+
+    /// <summary>False: the lease was taken away.</summary>
+    public async Task<bool> RenewAsync(TimeSpan lease, int executing, bool stopping, long refused, CancellationToken cancellationToken)
+    {
+        var command = Command("RenewLease", Of(workerId), Of(lease), Of(executing), Of(stopping ? "stopping" : "active"), Of(refused));
+        await using var disposing = command.ConfigureAwait(false);
+        return await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is not null;
+    }
+
+    public async Task<List<Guid>> CancelledAsync(CancellationToken cancellationToken)
+    {
+        var command = Command("CancelledRuns", Of(workerId));
+        await using var disposing = command.ConfigureAwait(false);
+        var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = reader.ConfigureAwait(false);
+        var runs = new List<Guid>();
+        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            runs.Add(reader.GetGuid(0));
+        }
+
+        return runs;
+    }
+
+    public Task StopAsync(long refused, CancellationToken cancellationToken) =>
+        ExecuteAsync("StopWorker", cancellationToken, Of(workerId), Of(refused));
+
+    public Task CountRefusedAsync(long refused, CancellationToken cancellationToken) =>
+        ExecuteAsync("CountRefused", cancellationToken, Of(workerId), Of(refused));
+
+    /// <summary>Marks workers lost whose lease has ended, and queues the runs of lost workers again.</summary>
+    /// <returns>The workers that were marked, and how many runs were freed.</returns>
+    public async Task<(List<(Guid Id, string Name)> Lost, int Freed)> SweepAsync(TimeSpan lease, CancellationToken cancellationToken)
+    {
+        var lost = new List<(Guid, string)>();
+        var mark = Command("MarkLost");
+        await using (mark.ConfigureAwait(false))
+        {
+            var reader = await mark.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+            await using var closing = reader.ConfigureAwait(false);
+            while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+            {
+                lost.Add((reader.GetGuid(0), reader.GetString(1)));
+            }
+        }
+
+        var freed = 0;
+        var release = Command("ReleaseLost");
+        await using (release.ConfigureAwait(false))
+        {
+            var reader = await release.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+            await using var closing = reader.ConfigureAwait(false);
+            while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+            {
+                freed++;
+            }
+        }
+
+        await ExecuteAsync("EndSessionsOfLost", cancellationToken, Of(lease)).ConfigureAwait(false);
+        await ExecuteAsync("ForgetWorkers", cancellationToken).ConfigureAwait(false);
+        return (lost, freed);
+    }
+
+    public async Task<List<ClaimedRun>> ClaimAsync(string queue, string[] workflows, int limit, CancellationToken cancellationToken)
+    {
+        var runs = new List<ClaimedRun>();
+        var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
+        await using var closingConnection = connection.ConfigureAwait(false);
+        var batch = new NpgsqlBatch(connection);
+        await using (batch.ConfigureAwait(false))
+        {
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["WakeDue"]));
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["ClaimRuns"]) { Parameters = { Of(workerId), Of(queue), Of(workflows), Of(limit) } });
+            var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+            await using var closing = reader.ConfigureAwait(false);
+            while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+            {
+                runs.Add(new ClaimedRun(
+                    reader.GetGuid(0),
+                    reader.GetString(1),
+                    reader.GetInt64(2),
+                    reader.GetInt64(3),
+                    reader.GetBoolean(4),
+                    reader.GetFieldValue<byte[]>(5),
+                    reader.IsDBNull(6) ? null : reader.GetFieldValue<DateTimeOffset>(6)));
+            }
+        }
+
+        return runs;
+    }
+
+    /// <summary>Gives back what this worker holds and does not know of.</summary>
+    public Task GiveBackStraysAsync(Guid[] known, CancellationToken cancellationToken) =>
+        ExecuteAsync("GiveBackStrays", cancellationToken, Of(workerId), Of(known));
+
+    /// <summary>Fills in what earlier claims of these runs have recorded.</summary>
+    public async Task LoadAsync(IReadOnlyList<ClaimedRun> runs, CancellationToken cancellationToken)
+    {
+        var byId = runs.ToDictionary(run => run.RunId);
+        var ids = byId.Keys.ToArray();
+        var batch = data.CreateBatch();
+        await using var disposing = batch.ConfigureAwait(false);
+        batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["LoadRecords"]) { Parameters = { Of(ids) } });
+        batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["LoadOpenSteps"])
+        {
+            Parameters = { Of(ids), Of(Array.ConvertAll(ids, id => byId[id].BaseEpoch)) },
+        });
+        var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = reader.ConfigureAwait(false);
+        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            byId[reader.GetGuid(0)].Records[reader.GetInt32(1)] = new StepRecord(
+                reader.GetString(2),
+                reader.GetInt32(3),
+                reader.IsDBNull(4) ? null : reader.GetFieldValue<byte[]>(4),
+                reader.IsDBNull(5) ? null : reader.GetString(5),
+                Seconds(reader, 6));
+        }
+
+        await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            byId[reader.GetGuid(0)].Begun[reader.GetInt32(1)] = new BegunStep(
+                reader.GetInt32(3),
+                reader.GetInt32(4),
+                reader.IsDBNull(2) ? null : reader.GetFieldValue<byte[]>(2),
+                Seconds(reader, 5),
+                Seconds(reader, 6));
+        }
+    }
+
+    private static TimeSpan? Seconds(NpgsqlDataReader reader, int column) =>
+        reader.IsDBNull(column) ? null : TimeSpan.FromSeconds(reader.GetDouble(column));
+
+    private static NpgsqlParameter<T> Of<T>(T value) => new() { TypedValue = value };
+
+    private NpgsqlCommand Command(string name, params ReadOnlySpan<NpgsqlParameter> parameters)
+    {
+        var command = data.CreateCommand(Sql[name]);
+        foreach (var parameter in parameters)
+        {
+            command.Parameters.Add(parameter);
+        }
+
+        return command;
+    }
+
+    private async Task ExecuteAsync(string name, CancellationToken cancellationToken, params NpgsqlParameter[] parameters)
+    {
+        var command = Command(name, parameters);
+        await using var disposing = command.ConfigureAwait(false);
+        await command.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,199 @@
+using Npgsql;
+using NpgsqlTypes;
+
+namespace Exporter.Engine.Storage;
+
+/// <summary>Commits the writes of many runs in one transaction and one round trip. The statements tell the rules.</summary>
+internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
+{
+    private static readonly SqlFile Sql = SqlFile.Load(typeof(WriteStore).Assembly, "sql/writes.sql");
+
+    /// <summary>Commits; answers the runs, with their epochs, whose writes were accepted.</summary>
+    public async Task<HashSet<(Guid RunId, long Epoch)>> CommitAsync(IReadOnlyList<Write> writes, CancellationToken cancellationToken)
+    {
+        var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = connection.ConfigureAwait(false);
+        var batch = new NpgsqlBatch(connection);
+        await using var disposing = batch.ConfigureAwait(false);
+        var held = writes.Where(write => write.Kind != WriteKind.Log).Select(write => (write.RunId, write.Epoch)).Distinct().ToArray();
+        if (held.Length > 0)
+        {
+            batch.BatchCommands.Add(Lock(held));
+        }
+
+        foreach (var kind in writes.GroupBy(write => write.Kind).OrderBy(group => group.Key))
+        {
+            Add(batch, kind.Key, [.. kind]);
+        }
+
+        var accepted = new HashSet<(Guid, long)>();
+        var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        await using var closingReader = reader.ConfigureAwait(false);
+        while (held.Length > 0 && await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            accepted.Add((reader.GetGuid(0), reader.GetInt64(1)));
+        }
+
+        while (await reader.NextResultAsync(cancellationToken).ConfigureAwait(false))
+        {
+        }
+
+        return accepted;
+    }
+
+    /// <summary>
+    /// A write together with the caller's own rows. The run's row is locked first, so a takeover waits for the commit; the
+    /// server ends the session if this process is frozen meanwhile.
+    /// </summary>
+    /// <returns>False when the run is no longer held; then nothing was written.</returns>
+    public async Task<bool> CommitWithAsync(
+        Guid runId,
+        long epoch,
+        TimeSpan idleLimit,
+        Func<NpgsqlTransaction, CancellationToken, Task<Write>> body,
+        CancellationToken cancellationToken)
+    {
+        var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = connection.ConfigureAwait(false);
+        var transaction = await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
+        await using var rollingBack = transaction.ConfigureAwait(false);
+        var limit = new NpgsqlCommand("select set_config('idle_in_transaction_session_timeout', $1, true)", connection, transaction);
+        await using (limit.ConfigureAwait(false))
+        {
+            limit.Parameters.Add(new NpgsqlParameter<string> { TypedValue = ((long)idleLimit.TotalMilliseconds).ToString(System.Globalization.CultureInfo.InvariantCulture) });
+            await limit.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        var batch = new NpgsqlBatch(connection, transaction);
+        await using (batch.ConfigureAwait(false))
+        {
+            batch.BatchCommands.Add(Lock([(runId, epoch)]));
+            if (await batch.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is null)
+            {
+                return false;
+            }
+        }
+
+        var write = await body(transaction, cancellationToken).ConfigureAwait(false);
+        var last = new NpgsqlBatch(connection, transaction);
+        await using (last.ConfigureAwait(false))
+        {
+            Add(last, write.Kind, [write]);
+            await last.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
+        return true;
+    }
+
+    /// <summary>The output of a step whose commit was in doubt; null when it is not recorded.</summary>
+    public async Task<byte[]?> FindRecordAsync(Guid runId, int place, CancellationToken cancellationToken)
+    {
+        var command = data.CreateCommand(Sql["FindRecord"]);
+        await using var disposing = command.ConfigureAwait(false);
+        command.Parameters.Add(new NpgsqlParameter<Guid> { TypedValue = runId });
+        command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = place });
+        return await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) as byte[];
+    }
+
+    private void Add(NpgsqlBatch batch, WriteKind kind, Write[] writes)
+    {
+        switch (kind)
+        {
+            case WriteKind.Record:
+                batch.BatchCommands.Add(Fenced(
+                    "RecordSteps", writes, Places(writes), Names(writes), Attempts(writes), Payloads(writes), Errors(writes), Waits(writes), Tooks(writes)));
+                if (Array.FindAll(writes, write => write.ClosesOpen) is { Length: > 0 } closing)
+                {
+                    batch.BatchCommands.Add(Fenced("CloseSteps", closing, Places(closing)));
+                }
+
+                break;
+            case WriteKind.FailedAttempt:
+                batch.BatchCommands.Add(Fenced(
+                    "FailAttempts", writes, Places(writes), Attempts(writes), Names(writes), Errors(writes), Waits(writes), Tooks(writes)));
+                break;
+            case WriteKind.OpenStep:
+                batch.BatchCommands.Add(Fenced(
+                    "OpenSteps", writes, Places(writes), Names(writes), Attempts(writes), Payloads(writes), Tooks(writes), Waits(writes)));
+                break;
+            case WriteKind.Finish:
+                batch.BatchCommands.Add(Fenced("FinishRuns", writes, Texts(writes, write => write.State), Payloads(writes), Errors(writes)));
+                if (Array.FindAll(writes, write => write.ClosesOpen) is { Length: > 0 } open)
+                {
+                    batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["DropOpenSteps"]) { Parameters = { Of(Array.ConvertAll(open, write => write.RunId)) } });
+                }
+
+                break;
+            case WriteKind.Leave:
+                batch.BatchCommands.Add(Fenced("LeaveRuns", writes, Waits(writes)));
+                break;
+            case WriteKind.Log:
+                batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["WriteLog"])
+                {
+                    Parameters =
+                    {
+                        Of(Array.ConvertAll(writes, write => write.RunId)), Texts(writes, write => write.State), Names(writes), Errors(writes), Waits(writes),
+                    },
+                });
+                break;
+            default:
+                throw new ArgumentOutOfRangeException(nameof(kind), kind, "No such kind of write.");
+        }
+    }
+
+    private NpgsqlBatchCommand Lock((Guid RunId, long Epoch)[] held) => new(Sql["LockHeld"])
+    {
+        Parameters =
+        {
+            Of(Array.ConvertAll(held, run => run.RunId)),
+            Of(Array.ConvertAll(held, run => run.Epoch)),
+            new NpgsqlParameter<Guid> { TypedValue = workerId },
+        },
+    };
+
+    private NpgsqlBatchCommand Fenced(string name, Write[] writes, params ReadOnlySpan<NpgsqlParameter> more)
+    {
+        var command = new NpgsqlBatchCommand(Sql[name])
+        {
+            Parameters =
+            {
+                Of(Array.ConvertAll(writes, write => write.RunId)),
+                Of(Array.ConvertAll(writes, write => write.Epoch)),
+                new NpgsqlParameter<Guid> { TypedValue = workerId },
+            },
+        };
+        foreach (var parameter in more)
+        {
+            command.Parameters.Add(parameter);
+        }
+
+        return command;
+    }
+
+    private static NpgsqlParameter Places(Write[] writes) => Of(Array.ConvertAll(writes, write => write.Place));
+
+    private static NpgsqlParameter Attempts(Write[] writes) => Of(Array.ConvertAll(writes, write => write.Attempt));
+
+    private static NpgsqlParameter Names(Write[] writes) => Texts(writes, write => write.Name);
+
+    private static NpgsqlParameter Errors(Write[] writes) => Texts(writes, write => write.Error);
+
+    private static NpgsqlParameter Payloads(Write[] writes) => new()
+    {
+        Value = Array.ConvertAll(writes, write => write.Payload),
+        NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea,
+    };
+
+    private static NpgsqlParameter Waits(Write[] writes) => Intervals(Array.ConvertAll(writes, write => write.Wait));
+
+    private static NpgsqlParameter Tooks(Write[] writes) => Intervals(Array.ConvertAll(writes, write => (TimeSpan?)write.Took));
+
+    private static NpgsqlParameter Intervals(TimeSpan?[] values) =>
+        new() { Value = values, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Interval };
+
+    private static NpgsqlParameter Texts(Write[] writes, Converter<Write, string?> of) =>
+        new() { Value = Array.ConvertAll(writes, of), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text };
+
+    private static NpgsqlParameter<T[]> Of<T>(T[] values) => new() { TypedValue = values };
+}

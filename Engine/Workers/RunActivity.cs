@@ -1,0 +1,106 @@
+namespace Exporter.Engine.Workers;
+
+/// <summary>
+/// Knows what a run is doing, and so when it does nothing but wait: then its slot can be given back. Attempts, waits and
+/// new steps are told to it; it looks again a moment later, since code between two steps is invisible to it.
+/// </summary>
+internal sealed class RunActivity(TimeProvider time, TimeSpan longestWaitInSlot)
+{
+    private static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(250);
+    private readonly Lock _lock = new();
+    private readonly List<long> _waits = [];
+    private readonly TaskCompletionSource<TimeSpan?> _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _executing;
+    private int _held;
+    private long _changes;
+
+    /// <summary>Ends when the run only waits: with how long still, or null when it waits for the worker's stop alone.</summary>
+    public Task<TimeSpan?> Idle => _idle.Task;
+
+    public void Began()
+    {
+        lock (_lock)
+        {
+            _executing++;
+            _changes++;
+        }
+    }
+
+    public void Ended()
+    {
+        lock (_lock)
+        {
+            _executing--;
+            _changes++;
+        }
+
+        LookLater();
+    }
+
+    /// <summary>A wait of the run; ends when its time has come while the run is still here.</summary>
+    public async Task WaitAsync(TimeSpan wait, CancellationToken cancellationToken)
+    {
+        var until = time.GetTimestamp() + (long)(wait.TotalSeconds * time.TimestampFrequency);
+        lock (_lock)
+        {
+            _waits.Add(until);
+            _changes++;
+        }
+
+        LookLater();
+        try
+        {
+            await Delay.LongAsync(wait, time, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                _waits.Remove(until);
+                _changes++;
+            }
+        }
+    }
+
+    /// <summary>A step that does not begin any more, since the worker stops: it never ends, and the run is given back.</summary>
+    public async Task<T> HoldAsync<T>()
+    {
+        lock (_lock)
+        {
+            _held++;
+            _changes++;
+        }
+
+        LookLater();
+        return await new TaskCompletionSource<T>().Task.ConfigureAwait(false);
+    }
+
+    private void LookLater() => _ = LookLaterAsync();
+
+    private async Task LookLaterAsync()
+    {
+        long changes;
+        lock (_lock)
+        {
+            if (_executing > 0 || (_held == 0 && (_waits.Count == 0 || Left(_waits.Min()) <= longestWaitInSlot)))
+            {
+                return;
+            }
+
+            changes = _changes;
+        }
+
+        await Task.Delay(Moment, time).ConfigureAwait(false);
+        lock (_lock)
+        {
+            if (changes != _changes)
+            {
+                return;
+            }
+
+            _idle.TrySetResult(_held > 0 || _waits.Count == 0 ? null : Left(_waits.Min()));
+        }
+    }
+
+    private TimeSpan Left(long until) => time.GetElapsedTime(time.GetTimestamp(), until);
+}

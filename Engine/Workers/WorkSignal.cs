@@ -1,0 +1,80 @@
+using System.Globalization;
+using Exporter.Engine.Observability;
+using Exporter.Engine.Storage;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace Exporter.Engine.Workers;
+
+/// <summary>
+/// Listens for notifications of new work, so that polling need not be quick. Only shortens waits: LISTEN may die silently
+/// or not work at all behind a pooler, and nothing but latency is lost then.
+/// </summary>
+internal sealed class WorkSignal(EngineDatabase database, TimeProvider time, ILogger<WorkSignal> logger) : BackgroundService
+{
+    private static readonly TimeSpan Probe = TimeSpan.FromSeconds(30);
+
+    /// <summary>Called with a queue's name when work may be waiting there.</summary>
+    public event Action<string>? Queued;
+
+    /// <summary>Called with a run that is to be cancelled.</summary>
+    public event Action<Guid>? CancelRequested;
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            try
+            {
+                await ListenAsync(stoppingToken).ConfigureAwait(false);
+            }
+            catch (Exception) when (stoppingToken.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception error)
+            {
+                EngineLog.TriedAgain(logger, "Listening for work", ErrorText.Of(error));
+                await Task.Delay(TimeSpan.FromSeconds(1), time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    private async Task ListenAsync(CancellationToken stop)
+    {
+        var connection = new NpgsqlConnection(database.ListenConnectionString);
+        await using var closing = connection.ConfigureAwait(false);
+        connection.Notification += (_, notification) => Tell(notification.Payload);
+        await connection.OpenAsync(stop).ConfigureAwait(false);
+        var listen = new NpgsqlCommand("listen engine", connection);
+        await using (listen.ConfigureAwait(false))
+        {
+            await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
+        }
+
+        while (true)
+        {
+            if (!await connection.WaitAsync(Probe, stop).ConfigureAwait(false))
+            {
+                // Silence may be death: ask in this same session.
+                var probe = new NpgsqlCommand("select 1", connection);
+                await using var disposing = probe.ConfigureAwait(false);
+                await probe.ExecuteScalarAsync(stop).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private void Tell(string payload)
+    {
+        if (payload.StartsWith("queue ", StringComparison.Ordinal))
+        {
+            Queued?.Invoke(payload["queue ".Length..]);
+        }
+        else if (payload.StartsWith("cancel ", StringComparison.Ordinal)
+            && Guid.TryParse(payload.AsSpan("cancel ".Length), CultureInfo.InvariantCulture, out var runId))
+        {
+            CancelRequested?.Invoke(runId);
+        }
+    }
+}

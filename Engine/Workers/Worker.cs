@@ -1,0 +1,59 @@
+using Exporter.Engine.Observability;
+using Exporter.Engine.Payloads;
+using Exporter.Engine.Storage;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Exporter.Engine.Workers;
+
+/// <summary>What one worker offers.</summary>
+internal sealed record WorkerSettings(string Queue, WorkerOptions Options, IReadOnlyDictionary<string, WorkflowRegistration> Workflows)
+{
+    public string[] WorkflowNames => [.. Workflows.Keys];
+}
+
+/// <summary>Executes the runs of one queue, in one session after the other for as long as its host lives.</summary>
+internal sealed class Worker(
+    WorkerSettings settings, EngineDatabase database, PayloadCodec codec, IServiceScopeFactory scopes, WorkSignal signal,
+    TimeProvider time, EngineMetrics metrics, WorkerSignals signals, ILogger<Worker> logger) : BackgroundService
+{
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            var session = new WorkerSession(settings, database, codec, scopes, time, metrics, signals, logger);
+            await using var ending = session.ConfigureAwait(false);
+            void Queued(string queue)
+            {
+                if (queue == settings.Queue)
+                {
+                    session.Wake();
+                }
+            }
+
+            signal.Queued += Queued;
+            signal.CancelRequested += session.Cancel;
+            try
+            {
+                await session.RunAsync(stoppingToken).ConfigureAwait(false);
+            }
+            catch (Exception error) when (!stoppingToken.IsCancellationRequested)
+            {
+                EngineLog.TriedAgain(logger, "The worker's session", ErrorText.Of(error));
+                await Task.Delay(Pause, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+            catch (OperationCanceledException)
+            {
+                // Stopped before it was registered.
+            }
+            finally
+            {
+                signal.Queued -= Queued;
+                signal.CancelRequested -= session.Cancel;
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+namespace Exporter.Engine.Workers;
+
+/// <summary>How a worker claims and holds runs.</summary>
+public sealed record WorkerOptions
+{
+    /// <summary>Runs executed at once. Default 16; from 1 to 10,000.</summary>
+    public int Slots { get; init; } = 16;
+
+    /// <summary>How long a worker that is not heard of keeps its runs. Default 30 s; from 1 s to 1 h.</summary>
+    public TimeSpan LeasePeriod { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How often an idle worker asks for runs when no notification comes. Default 1 s; from 10 ms to 1 min.</summary>
+    public TimeSpan PollInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long a shutdown lets steps in progress go on. Default 20 s; from 0. Keep the host's own limit
+    /// (<c>HostOptions.ShutdownTimeout</c>, 30 s) above it.</summary>
+    public TimeSpan ShutdownGrace { get; init; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>A wait longer than this gives the slot back. Default 5 s; from 0.</summary>
+    public TimeSpan LongestWaitInSlot { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long the code of an attempt may go on after its token fired, before the next attempt starts without it.
+    /// Default 10 s; from 0.</summary>
+    public TimeSpan CancelGrace { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Connections that write at once. Default 2; from 1 to 8.</summary>
+    public int Writers { get; init; } = 2;
+
+    /// <summary>The worker's name in views. Default machine and process id; at most 200 characters.</summary>
+    public string Name { get; init; } = $"{Environment.MachineName}:{Environment.ProcessId}";
+
+    /// <summary>Throws when a value is out of range, naming it.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A value is out of the range that its property states.</exception>
+    public WorkerOptions Validate()
+    {
+        Between(Slots, 1, 10_000, nameof(Slots));
+        Between(LeasePeriod, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1), nameof(LeasePeriod));
+        Between(PollInterval, TimeSpan.FromMilliseconds(10), TimeSpan.FromMinutes(1), nameof(PollInterval));
+        Between(ShutdownGrace, TimeSpan.Zero, TimeSpan.FromDays(1), nameof(ShutdownGrace));
+        Between(LongestWaitInSlot, TimeSpan.Zero, TimeSpan.FromDays(1), nameof(LongestWaitInSlot));
+        Between(CancelGrace, TimeSpan.Zero, TimeSpan.FromHours(1), nameof(CancelGrace));
+        Between(Writers, 1, 8, nameof(Writers));
+        Between(Name.Length, 1, 200, nameof(Name));
+        return this;
+    }
+
+    private static void Between<T>(T value, T least, T most, string name)
+        where T : IComparable<T>
+    {
+        if (value.CompareTo(least) < 0 || value.CompareTo(most) > 0)
+        {
+            throw new ArgumentOutOfRangeException(name, value, $"{name} must be from {least} to {most}.");
+        }
+    }
+}

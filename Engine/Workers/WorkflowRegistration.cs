@@ -1,0 +1,41 @@
+using Exporter.Engine.Payloads;
+using Exporter.Engine.Workflows;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Exporter.Engine.Workers;
+
+/// <summary>A workflow's name and how its code is called with stored bytes.</summary>
+/// <param name="Name">The name that runs are started under.</param>
+/// <param name="CallAsync">Calls the code; answers the output as stored.</param>
+internal sealed record WorkflowRegistration(
+    string Name, Func<IServiceProvider, IWorkflowContext, PayloadCodec, byte[], Task<byte[]>> CallAsync)
+{
+    public static WorkflowRegistration Of<TWorkflow>(string name)
+        where TWorkflow : class
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(name.Length, 200, nameof(name));
+        var contracts = Array.FindAll(
+            typeof(TWorkflow).GetInterfaces(),
+            type => type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IWorkflow<,>));
+        if (contracts.Length != 1)
+        {
+            throw new ArgumentException($"{typeof(TWorkflow).Name} must implement IWorkflow<TInput, TOutput> exactly once; it does {contracts.Length} times.");
+        }
+
+        var call = typeof(WorkflowRegistration)
+            .GetMethod(nameof(CallCodeAsync), System.Reflection.BindingFlags.NonPublic | System.Reflection.BindingFlags.Static)!
+            .MakeGenericMethod([typeof(TWorkflow), .. contracts[0].GetGenericArguments()])
+            .CreateDelegate<Func<IServiceProvider, IWorkflowContext, PayloadCodec, byte[], Task<byte[]>>>();
+        return new WorkflowRegistration(name, call);
+    }
+
+    private static async Task<byte[]> CallCodeAsync<TWorkflow, TInput, TOutput>(
+        IServiceProvider services, IWorkflowContext run, PayloadCodec codec, byte[] input)
+        where TWorkflow : class, IWorkflow<TInput, TOutput>
+    {
+        var workflow = ActivatorUtilities.GetServiceOrCreateInstance<TWorkflow>(services);
+        var output = await workflow.RunAsync(run, codec.Read<TInput>(input, Places.Input(run.RunId))).ConfigureAwait(false);
+        return codec.Write(output, Places.Output(run.RunId));
+    }
+}
