@@ -1,7 +1,45 @@
+using System.Diagnostics;
+using Exporter.Engine.Observability;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
 namespace Exporter.Engine.Tests.Chaos;
 
 /// <summary>The worker process that chaos tests start, freeze and kill; the test runner itself never calls it.</summary>
 internal static class Program
 {
-    public static int Main(string[] args) => args.Length == 0 ? 2 : 0;
+    /// <summary>Arguments: the connection string; then, or not, a moment and a step at which the process kills itself.</summary>
+    public static async Task<int> Main(string[] args)
+    {
+        if (args.Length is not (1 or 3))
+        {
+            await Console.Error.WriteLineAsync("usage: CONNECTION_STRING [MOMENT STEP]");
+            return 2;
+        }
+
+        var builder = Host.CreateApplicationBuilder();
+        builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
+        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        builder.Services.AddSingleton(new ChaosDatabase(args[0]));
+        builder.Services.AddWorkflowEngine(args[0]).AddWorkflow<ChaosWorkflow>("chaos").AddWorker(
+            TestWorker.Queue, TestWorker.Quick with { CancelGrace = TimeSpan.FromSeconds(10) });
+        using var host = builder.Build();
+        if (args.Length == 3)
+        {
+            var moment = Enum.Parse<WorkerMoment>(args[1]);
+            host.Services.GetRequiredService<WorkerSignals>().Raised = (raised, _, step) =>
+            {
+                if (raised == moment && (step ?? "") == args[2])
+                {
+                    // SIGKILL: no handler runs, nothing is flushed.
+                    Process.GetCurrentProcess().Kill();
+                    Thread.CurrentThread.Join();
+                }
+            };
+        }
+
+        await host.RunAsync();
+        return 0;
+    }
 }

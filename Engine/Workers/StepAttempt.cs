@@ -81,10 +81,10 @@ internal sealed class StepAttempt : IStepContext, IDisposable
 
     public async Task CommitAsync<T>(T checkpoint, Func<NpgsqlTransaction, CancellationToken, Task>? alongside = null)
     {
-        await _committing.WaitAsync(CancellationToken).ConfigureAwait(false);
+        // Not CancellationToken: work that is done is kept, even while stopping; a lost lease is refused by the epoch.
+        await _committing.WaitAsync(CancellationToken.None).ConfigureAwait(false);
         try
         {
-            // Not CancellationToken: work that is done is kept, even while stopping; a lost lease is refused by the epoch.
             ThrowIfEnded();
             var stored = _services.Codec.Write(checkpoint, Places.Checkpoint(RunId, Place));
             IsOpen = _run.HadOpenSteps = true;
@@ -96,13 +96,13 @@ internal sealed class StepAttempt : IStepContext, IDisposable
                 RunId,
                 FencingToken,
                 _services.Options.LeasePeriod,
-                async (transaction, token) =>
+                async (transaction, _) =>
                 {
-                    await alongside(transaction, token).ConfigureAwait(false);
+                    await alongside(transaction, CancellationToken).ConfigureAwait(false);
                     ThrowIfEnded();
                     return OpenWrite(stored);
                 },
-                CancellationToken).ConfigureAwait(false))
+                CancellationToken.None).ConfigureAwait(false))
             {
                 _services.Writer.AddRefused(1);
                 throw new LeaseLostException($"Run {RunId} is no longer held under epoch {FencingToken}; the checkpoint was not written.");

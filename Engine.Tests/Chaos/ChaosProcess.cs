@@ -1,0 +1,69 @@
+using System.Diagnostics;
+using System.Text;
+
+namespace Exporter.Engine.Tests.Chaos;
+
+/// <summary>A worker process of its own; killed at the end in any case.</summary>
+internal sealed class ChaosProcess : IAsyncDisposable
+{
+    private readonly Process _process;
+    private readonly StringBuilder _output = new();
+
+    private ChaosProcess(Process process) => _process = process;
+
+    public static ChaosProcess Start(params string[] arguments)
+    {
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        start.ArgumentList.Add("exec");
+        start.ArgumentList.Add(typeof(ChaosProcess).Assembly.Location);
+        foreach (var argument in arguments)
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        var chaos = new ChaosProcess(new Process { StartInfo = start });
+        chaos._process.OutputDataReceived += chaos.Keep;
+        chaos._process.ErrorDataReceived += chaos.Keep;
+        chaos._process.Start();
+        chaos._process.BeginOutputReadLine();
+        chaos._process.BeginErrorReadLine();
+        return chaos;
+    }
+
+    public async Task SignalAsync(string signal)
+    {
+        using var kill = Process.Start("kill", [$"-{signal}", _process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
+        await kill.WaitForExitAsync();
+    }
+
+    public async Task<int> ExitAsync()
+    {
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        await _process.WaitForExitAsync(deadline.Token);
+        return _process.ExitCode;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited)
+        {
+            _process.Kill();
+            await _process.WaitForExitAsync();
+        }
+
+        lock (_output)
+        {
+            TestContext.Out.WriteLine(_output);
+        }
+
+        _process.Dispose();
+    }
+
+    private void Keep(object sender, DataReceivedEventArgs line)
+    {
+        lock (_output)
+        {
+            _output.AppendLine(line.Data);
+        }
+    }
+}
