@@ -70,7 +70,7 @@ select f.run_id, (select count(*) from told) from freed f
 select pg_terminate_backend(a.pid)
 from pg_stat_activity a
 join engine.worker w on a.application_name = 'exporter ' || w.worker_id
-where w.state = 'lost' and w.lease_until < engine.clock() - $1
+where w.state = 'lost' and w.lease_until < engine.clock() - $1::interval
   and exists (select 1 from engine.live_run l where l.worker_id = w.worker_id)
 
 -- name: ForgetWorkers

@@ -1,0 +1,90 @@
+using Exporter.Engine.Payloads;
+using Exporter.Engine.Scheduling;
+using Exporter.Engine.Tests.Workflows;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Exporter.Engine.Tests.Scheduling;
+
+/// <summary>Schedules fire once each, whoever fires them.</summary>
+public sealed class FiringTests
+{
+    private static readonly PayloadCodec Codec = new(KeyRing.Empty);
+    private TestDatabase _database = null!;
+
+    private ScheduleClient Schedules => new(_database.Data, Codec);
+
+    [SetUp]
+    public async Task PrepareAsync() => _database = await TestDatabase.NewAsync();
+
+    [TearDown]
+    public ValueTask EndAsync() => _database.DisposeAsync();
+
+    [Test]
+    public async Task A_schedule_fires_and_its_runs_see_their_occurrence()
+    {
+        var seen = new System.Collections.Concurrent.ConcurrentBag<DateTimeOffset?>();
+        await using var worker = await TestWorker.StartAsync(
+            _database.ConnectionString,
+            engine => engine.AddWorkflow<Code>("code"),
+            services: services => services.AddSingleton(new Code((run, input) =>
+            {
+                seen.Add(run.ScheduledFor);
+                return Task.FromResult(input);
+            })));
+        await Schedules.PutAsync(EverySecond() with { Queue = TestWorker.Queue }, 5);
+        await Eventually.TrueAsync(() => seen.Count >= 2, "two runs");
+        var occurrences = seen.Select(time => time!.Value).Order().ToArray();
+        Assert.That(occurrences[1] - occurrences[0], Is.EqualTo(TimeSpan.FromSeconds(1)));
+    }
+
+    [Test]
+    public async Task Ten_that_race_fire_each_occurrence_once()
+    {
+        await Schedules.PutAsync(EverySecond(), 5);
+        await _database.ExecuteAsync("update engine.schedule set settled_to = date_trunc('second', engine.clock()) - interval '50 seconds', next_occurrence = date_trunc('second', engine.clock()) - interval '49 seconds', next_at = engine.clock() - interval '49 seconds'");
+        await Task.WhenAll(Enumerable.Range(0, 10).Select(async _ =>
+        {
+            var firer = Firer();
+            while (await firer.FireOneAsync(default))
+            {
+            }
+        }));
+        Assert.That(await _database.ScalarAsync<long>("select count(*) from engine.runs"), Is.GreaterThanOrEqualTo(49));
+        Assert.That(
+            await _database.ScalarAsync<long>("select count(*) from engine.occurrences where outcome = 'started'"),
+            Is.EqualTo(await _database.ScalarAsync<long>("select count(distinct scheduled_for) from engine.runs")));
+        Assert.That(await _database.ScalarAsync<long>("select count(*) from engine.runs group by scheduled_for order by 1 desc limit 1"), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task An_occurrence_missed_by_more_than_the_window_is_skipped_with_the_reason()
+    {
+        await Schedules.PutAsync(EverySecond() with { CatchUpWindow = TimeSpan.FromSeconds(5) }, 5);
+        await _database.ExecuteAsync("update engine.schedule set settled_to = date_trunc('second', engine.clock()) - interval '61 seconds', next_occurrence = date_trunc('second', engine.clock()) - interval '60 seconds', next_at = engine.clock() - interval '60 seconds'");
+        while (await Firer().FireOneAsync(default))
+        {
+        }
+
+        Assert.That(await _database.ScalarAsync<long>("select count(*) from engine.occurrences where outcome = 'skipped' and reason like 'Missed by more than the catch-up window%'"), Is.InRange(54, 56));
+        Assert.That(await _database.ScalarAsync<long>("select count(*) from engine.occurrences where outcome = 'started'"), Is.InRange(4, 8));
+    }
+
+    [Test]
+    public async Task A_paused_schedule_does_not_fire_and_an_unpaused_one_leaves_the_pause_out()
+    {
+        await Schedules.PutAsync(EverySecond(), 5);
+        Assert.That(await Schedules.PauseAsync("s", "quiet, please"), Is.True);
+        await _database.ExecuteAsync("update engine.schedule set settled_to = engine.clock() - interval '1 hour', next_occurrence = engine.clock() - interval '59 minutes', next_at = engine.clock() - interval '59 minutes'");
+        Assert.That(await Firer().FireOneAsync(default), Is.False);
+        Assert.That(await _database.ScalarAsync<string>("select note from engine.schedules"), Is.EqualTo("quiet, please"));
+        await Schedules.UnpauseAsync("s");
+        Assert.That(await _database.ScalarAsync<bool>("select next_at > engine.clock() - interval '10 seconds' from engine.schedules"), Is.True);
+    }
+
+    private static Schedule EverySecond() =>
+        new() { Id = "s", Workflow = "code", Spec = new ScheduleSpec { Every = TimeSpan.FromSeconds(1) } };
+
+    private ScheduleFirer Firer() =>
+        new(_database.Data, TestWorker.ClientOf(_database.Data), Codec, TimeProvider.System, NullLogger<ScheduleFirer>.Instance);
+}
