@@ -12,6 +12,7 @@ namespace Exporter.Engine.Client;
 public sealed class EngineClient
 {
     private static readonly SqlFile Sql = SqlFile.Load(typeof(EngineClient).Assembly, "sql/client.sql");
+    private static readonly TimeSpan LongestOutage = TimeSpan.FromMinutes(1);
     private readonly NpgsqlDataSource _data;
     private readonly PayloadCodec _codec;
     private readonly TimeProvider _time;
@@ -76,25 +77,34 @@ public sealed class EngineClient
         };
     }
 
-    /// <summary>Waits until a run is final, from any process.</summary>
+    /// <summary>Waits until a run is final, from any process. Sits out a database that is away for up to a minute.</summary>
     /// <exception cref="RunFailedException">It ended otherwise than completed.</exception>
     /// <exception cref="KeyNotFoundException">There is no such run.</exception>
     /// <exception cref="JsonException">Its output is not a <typeparamref name="TOutput"/>.</exception>
     public async Task<TOutput> ResultAsync<TOutput>(Guid runId, CancellationToken cancellationToken = default)
     {
+        var answered = _time.GetTimestamp();
         for (var pause = TimeSpan.FromMilliseconds(10); ; pause = pause < TimeSpan.FromMilliseconds(500) ? pause * 1.5 : pause)
         {
-            var outcome = await OutcomeAsync(runId, cancellationToken).ConfigureAwait(false);
-            if (outcome is { } final)
+            try
             {
-                return final.State == RunState.Completed
-                    ? _codec.Read<TOutput>(final.Output!, Places.Output(runId))
-                    : throw new RunFailedException(runId, final.State, final.Error);
-            }
+                if (await OutcomeAsync(runId, cancellationToken).ConfigureAwait(false) is { } final)
+                {
+                    return final.State == RunState.Completed
+                        ? _codec.Read<TOutput>(final.Output!, Places.Output(runId))
+                        : throw new RunFailedException(runId, final.State, final.Error);
+                }
 
-            if (await GetAsync(runId, cancellationToken).ConfigureAwait(false) is null)
+                if (await GetAsync(runId, cancellationToken).ConfigureAwait(false) is null)
+                {
+                    throw new KeyNotFoundException($"There is no run {runId}.");
+                }
+
+                answered = _time.GetTimestamp();
+            }
+            catch (Exception error) when (TransientErrors.Include(error) && _time.GetElapsedTime(answered) < LongestOutage)
             {
-                throw new KeyNotFoundException($"There is no run {runId}.");
+                // Who waits for a run need not know that the database was restarted meanwhile.
             }
 
             await Task.Delay(pause, _time, cancellationToken).ConfigureAwait(false);
