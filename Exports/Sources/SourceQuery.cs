@@ -1,0 +1,24 @@
+using System.Globalization;
+
+namespace Exporter.Exports.Sources;
+
+/// <summary>A query for ClickHouse: its text, and every value that is bound to a <c>{name:Type}</c> in it.</summary>
+internal sealed record SourceQuery(string Sql, IReadOnlyDictionary<string, string> Parameters)
+{
+    public static SourceQuery Without(string sql) => new(sql, new Dictionary<string, string>());
+
+    /// <summary>An instant as a value of <c>DateTime64(9, 'UTC')</c>.</summary>
+    public static string Instant(DateTimeOffset time) =>
+        time.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss.fffffff00", CultureInfo.InvariantCulture);
+}
+
+/// <summary>A column as the source describes it.</summary>
+/// <param name="Expression">An expression over the table's columns.</param>
+/// <param name="Alias">The column's name in the destination.</param>
+/// <param name="Type">The expression's type in ClickHouse.</param>
+internal sealed record DescribedColumn(string Expression, string Alias, string Type);
+
+/// <summary>Rows of one bucket of the cursor column, or of one hash bucket of the key.</summary>
+/// <param name="Number">The bucket, from 0; empty buckets are left out.</param>
+/// <param name="Rows">Rows after dedup; at least 1.</param>
+internal sealed record BucketCount(long Number, long Rows);
