@@ -1,0 +1,40 @@
+# Everything that is done with this repository; `make help` lists it. Each target installs what it needs first.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+ROWS ?= 500000
+CONFIGURATION ?= Release
+export DOTNET_CLI_TELEMETRY_OPTOUT := 1
+export DOTNET_NOLOGO := 1
+EXPORTER := dotnet exec Exports/bin/$(CONFIGURATION)/net10.0/exporter.dll
+RESTORE := $(if $(CI),--locked-mode)
+
+.PHONY: help tools build demo dev test format bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+tools: ## Install what is missing for demo and dev: PostgreSQL and ClickHouse
+	@.ci/install-tools
+
+build: ## Build everything; a warning is an error
+	@dotnet restore $(RESTORE) -v quiet
+	@dotnet build --no-restore -c $(CONFIGURATION) -v quiet -clp:NoSummary --disable-build-servers
+
+demo: tools build ## Export ROWS rows (500000), kill the worker half-way, resume, count
+	@$(EXPORTER) demo --rows $(ROWS)
+
+dev: tools build ## The demo's servers, kept running with a worker, for trying things by hand
+	@$(EXPORTER) dev
+
+test: build ## Run every test on real servers; ends with N passed, N failed
+	@.ci/install-tools --s3
+	@.ci/test $(CONFIGURATION)
+
+format: ## Bring the code into the format that the build asks for
+	@dotnet format
+
+bench: tools build ## Measure: memory and time of a 2 GB export
+	@dotnet exec Exports.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.Exports.Tests.dll bench
+
+clean: ## Remove what was built; what was fetched stays in .tools
+	@rm -rf */bin */obj
