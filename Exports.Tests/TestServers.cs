@@ -1,7 +1,6 @@
 using Exporter.Engine.Testing;
 using Exporter.Exports.Testing;
 using Npgsql;
-using NUnit.Framework;
 
 namespace Exporter.Exports.Tests;
 

@@ -1,5 +1,4 @@
 using Exporter.Exports.Testing;
-using NUnit.Framework;
 
 namespace Exporter.Exports.Tests.Testing;
 
