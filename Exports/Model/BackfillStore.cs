@@ -1,0 +1,135 @@
+using System.Text.Json;
+using Exporter.Engine.Client;
+using Exporter.Exports.Destinations;
+using Npgsql;
+
+namespace Exporter.Exports.Model;
+
+/// <summary>Backfills, each with the engine's run that starts its runs.</summary>
+public sealed class BackfillStore(NpgsqlDataSource data, EngineClient engine, RunStore runs)
+{
+    /// <summary>The name of the workflow.</summary>
+    public const string Workflow = "backfill";
+
+    /// <summary>The queue of backfills.</summary>
+    public const string Queue = "backfills";
+
+    private readonly ExportDatabase _database = new(data, "sql/backfills.sql");
+    private readonly ExportDatabase _exports = new(data, "sql/batch_exports.sql");
+
+    /// <summary>Starts a backfill.</summary>
+    /// <param name="backfill">The backfill.</param>
+    /// <param name="export">Its batch export.</param>
+    /// <param name="actor">Who starts it.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="UserErrorException">The range is not one that can be exported.</exception>
+    public async Task<BackfillView> CreateAsync(Backfill backfill, BatchExportView export, string actor, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(backfill);
+        ArgumentNullException.ThrowIfNull(export);
+        var intervals = backfill.Intervals(export.Schedule, await runs.ClockAsync(cancellationToken).ConfigureAwait(false));
+        var runId = Guid.CreateVersion7();
+        return await _database.InTransactionAsync(
+            async transaction =>
+            {
+                await BatchExportStore.LockAsync(_exports, transaction, export.BatchExportId, export.Name, cancellationToken).ConfigureAwait(false);
+                await _database.ExecuteAsync(
+                    transaction,
+                    "InsertBackfill",
+                    new
+                    {
+                        backfill.Id,
+                        backfill.BatchExportId,
+                        backfill.Range.Start,
+                        backfill.Range.End,
+                        Intervals = intervals.Count,
+                        backfill.Parallel,
+                        backfill.Replace,
+                        RunId = runId,
+                        CreatedBy = actor,
+                    },
+                    cancellationToken).ConfigureAwait(false);
+                await engine.StartAsync(
+                    Workflow,
+                    new BackfillInput { BackfillId = backfill.Id },
+                    new StartOptions { RunId = runId, Queue = Queue, Tags = RunControl.Tags(export) },
+                    transaction,
+                    cancellationToken).ConfigureAwait(false);
+                var created = await _database.ViewAsync<BackfillView>(transaction, "FindBackfill", new { backfill.Id }, cancellationToken).ConfigureAwait(false);
+                await AuditLog.WriteAsync(
+                    transaction,
+                    new(actor, AuditAction.Create, AuditKind.Backfill, backfill.Id, export.Name, After: JsonSerializer.SerializeToNode(created, ExportJson.Options)),
+                    cancellationToken).ConfigureAwait(false);
+                return created!;
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>A backfill.</summary>
+    /// <exception cref="UserErrorException">There is none of this id.</exception>
+    public async Task<BackfillView> GetAsync(Guid id, CancellationToken cancellationToken = default) =>
+        await _database.ViewAsync<BackfillView>("FindBackfill", new { Id = id }, cancellationToken).ConfigureAwait(false)
+            ?? throw new UserErrorException("backfill", $"There is no backfill {id}.", "See `exporter backfill list`.");
+
+    /// <summary>Backfills, the newest first.</summary>
+    public Task<IReadOnlyList<BackfillView>> ListAsync(string? batchExport, int limit, CancellationToken cancellationToken = default) =>
+        _database.ViewsAsync<BackfillView>("ListBackfills", new { BatchExport = batchExport, Limit = limit }, cancellationToken);
+
+    /// <summary>How far the runs are that a backfill has started.</summary>
+    public async Task<BackfillProgress> ProgressAsync(Guid id, CancellationToken cancellationToken = default) =>
+        (await _database.FirstAsync<BackfillProgress>("BackfillProgress", new { Id = id }, cancellationToken).ConfigureAwait(false))!;
+
+    /// <summary>Asks a backfill and its runs to end; what they have exported stays.</summary>
+    /// <returns>False when it has ended.</returns>
+    /// <exception cref="UserErrorException">There is none of this id.</exception>
+    public async Task<bool> CancelAsync(Guid id, string actor, CancellationToken cancellationToken = default)
+    {
+        var backfill = await GetAsync(id, cancellationToken).ConfigureAwait(false);
+        if (!await engine.CancelAsync(backfill.RunId, cancellationToken).ConfigureAwait(false))
+        {
+            return false;
+        }
+
+        await CancelRunsAsync(id, cancellationToken).ConfigureAwait(false);
+        return await _database.InTransactionAsync(
+            async transaction =>
+            {
+                await AuditLog.WriteAsync(
+                    transaction, new(actor, AuditAction.Cancel, AuditKind.Backfill, id, backfill.BatchExport), cancellationToken).ConfigureAwait(false);
+                return true;
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Asks the runs that a backfill has in progress to end.</summary>
+    internal async Task CancelRunsAsync(Guid id, CancellationToken cancellationToken)
+    {
+        foreach (var run in await _database.ListAsync<Guid>("UnfinishedRunsOfBackfill", new { Id = id }, cancellationToken).ConfigureAwait(false))
+        {
+            await engine.CancelAsync(run, cancellationToken).ConfigureAwait(false);
+        }
+    }
+}
+
+/// <summary>What a run of the workflow <see cref="BackfillStore.Workflow"/> is started with.</summary>
+public sealed record BackfillInput
+{
+    /// <summary>The backfill.</summary>
+    public required Guid BackfillId { get; init; }
+}
+
+/// <summary>How far the runs of a backfill are, of those that are planned.</summary>
+public sealed record BackfillProgress
+{
+    /// <summary>Slices.</summary>
+    public long Slices { get; init; }
+
+    /// <summary>Slices that are in the destination.</summary>
+    public long Committed { get; init; }
+
+    /// <summary>Rows counted at the source.</summary>
+    public long ExpectedRows { get; init; }
+
+    /// <summary>Rows in the destination.</summary>
+    public long ExportedRows { get; init; }
+}

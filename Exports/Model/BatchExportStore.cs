@@ -1,0 +1,183 @@
+using System.Text.Json;
+using Exporter.Engine.Client;
+using Exporter.Engine.Scheduling;
+using Exporter.Exports.Destinations;
+using Npgsql;
+
+namespace Exporter.Exports.Model;
+
+/// <summary>Batch exports, each with its schedule in the engine.</summary>
+public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine, ScheduleClient schedules)
+{
+    private readonly ExportDatabase _database = new(data, "sql/batch_exports.sql");
+
+    /// <summary>Adds a batch export; its schedule fires from now on, unless it is paused.</summary>
+    /// <param name="export">The export; <see cref="BatchExport.DestinationId"/> is taken from the destination.</param>
+    /// <param name="destination">The destination's name.</param>
+    /// <param name="actor">Who adds it, for the audit log.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="UserErrorException">A value is out of range, the name is taken, or there is no such destination.</exception>
+    public Task<BatchExportView> CreateAsync(BatchExport export, string destination, string actor, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(export);
+        export.Validate();
+        return _database.InTransactionAsync(
+            async transaction =>
+            {
+                var destinationId = await _database.FirstAsync<Guid?>(
+                    transaction, "ShareDestination", new { Name = destination }, cancellationToken).ConfigureAwait(false)
+                    ?? throw DestinationStore.Unknown(destination);
+                try
+                {
+                    await _database.ExecuteAsync(transaction, "InsertBatchExport", Row(export, destinationId), cancellationToken).ConfigureAwait(false);
+                }
+                catch (PostgresException error) when (error.ConstraintName == "batch_export_name")
+                {
+                    throw new UserErrorException(
+                        "name", $"There is a batch export named \"{export.Name}\" already.", "Choose another name, or delete that one first.", error);
+                }
+
+                await schedules.PutAsync(ScheduleOf(export), new ExportInput { BatchExportId = export.Id }, transaction, cancellationToken).ConfigureAwait(false);
+                if (export.Paused)
+                {
+                    await schedules.PauseAsync(export.ScheduleId, export.Note, transaction, cancellationToken).ConfigureAwait(false);
+                }
+
+                var created = await LoadAsync(transaction, export.Id, cancellationToken).ConfigureAwait(false);
+                await WriteAuditAsync(transaction, actor, AuditAction.Create, null, created, cancellationToken).ConfigureAwait(false);
+                return created;
+            },
+            cancellationToken);
+    }
+
+    /// <summary>All batch exports, by name.</summary>
+    public Task<IReadOnlyList<BatchExportView>> ListAsync(CancellationToken cancellationToken = default) =>
+        _database.ViewsAsync<BatchExportView>("ListBatchExports", new { }, cancellationToken);
+
+    /// <summary>A batch export.</summary>
+    /// <exception cref="UserErrorException">There is none of this name.</exception>
+    public async Task<BatchExportView> GetAsync(string name, CancellationToken cancellationToken = default) =>
+        await _database.ViewAsync<BatchExportView>("FindBatchExport", new { Name = name }, cancellationToken).ConfigureAwait(false)
+            ?? throw Unknown(name);
+
+    /// <summary>A batch export by its id, also one that was deleted.</summary>
+    /// <exception cref="UserErrorException">There is none of this id.</exception>
+    public async Task<BatchExportView> GetAsync(Guid id, CancellationToken cancellationToken = default) =>
+        await _database.ViewAsync<BatchExportView>("LoadBatchExport", new { Id = id }, cancellationToken).ConfigureAwait(false)
+            ?? throw Unknown(id.ToString());
+
+    /// <summary>Stops the schedule; runs that were started go on.</summary>
+    /// <exception cref="UserErrorException">There is none of this name.</exception>
+    public Task<BatchExportView> PauseAsync(string name, string? note, string actor, CancellationToken cancellationToken = default) =>
+        SetPausedAsync(name, paused: true, note, actor, cancellationToken);
+
+    /// <summary>Lets the schedule go on with the next occurrence; those of the pause are a gap, which a backfill fills.</summary>
+    /// <exception cref="UserErrorException">There is none of this name.</exception>
+    public Task<BatchExportView> UnpauseAsync(string name, string actor, CancellationToken cancellationToken = default) =>
+        SetPausedAsync(name, paused: false, null, actor, cancellationToken);
+
+    /// <summary>Deletes a batch export and its schedule, and cancels what it has in progress. What it has exported stays.</summary>
+    /// <returns>How many runs and backfills were asked to end.</returns>
+    /// <exception cref="UserErrorException">There is none of this name.</exception>
+    public async Task<int> DeleteAsync(string name, string actor, CancellationToken cancellationToken = default)
+    {
+        var before = await GetAsync(name, cancellationToken).ConfigureAwait(false);
+        var id = before.BatchExportId;
+        await _database.InTransactionAsync(
+            async transaction =>
+            {
+                await LockAsync(_database, transaction, id, name, cancellationToken).ConfigureAwait(false);
+                await _database.ExecuteAsync(transaction, "DeleteBatchExport", new { Id = id }, cancellationToken).ConfigureAwait(false);
+                await schedules.DeleteAsync(BatchExport.ScheduleIdOf(id), transaction, cancellationToken).ConfigureAwait(false);
+                await WriteAuditAsync(transaction, actor, AuditAction.Delete, before, null, cancellationToken).ConfigureAwait(false);
+                return id;
+            },
+            cancellationToken).ConfigureAwait(false);
+
+        // After the commit: a run that begins now finds its export deleted, and ends itself.
+        var cancelled = 0;
+        foreach (var run in await _database.ListAsync<Guid>("UnfinishedRuns", new { Id = id }, cancellationToken).ConfigureAwait(false))
+        {
+            cancelled += await engine.CancelAsync(run, cancellationToken).ConfigureAwait(false) ? 1 : 0;
+        }
+
+        return cancelled;
+    }
+
+    /// <summary>Locks an export's row, so that runs, coverage and changes of one export come one after another.</summary>
+    /// <exception cref="UserErrorException">It is not there, or was deleted.</exception>
+    internal static async Task LockAsync(
+        ExportDatabase database, NpgsqlTransaction transaction, Guid id, string? name, CancellationToken cancellationToken)
+    {
+        if (await database.FirstAsync<bool?>(transaction, "LockBatchExport", new { Id = id }, cancellationToken).ConfigureAwait(false) is not true)
+        {
+            throw Unknown(name ?? id.ToString());
+        }
+    }
+
+    internal static UserErrorException Unknown(string name) => new(
+        "batch_export", $"There is no batch export named \"{name}\".", "See `exporter export list`, or create it with `exporter export create`.");
+
+    private static Schedule ScheduleOf(BatchExport export) => new()
+    {
+        Id = export.ScheduleId,
+        Spec = export.Schedule.ToSpec(),
+        Workflow = ExportInput.Workflow,
+        Queue = ExportInput.Queue,
+        Tags = new Dictionary<string, string> { ["batch_export"] = export.Name },
+    };
+
+    private static object Row(BatchExport export, Guid destinationId) => new
+    {
+        export.Id,
+        export.Name,
+        DestinationId = destinationId,
+        Model = ExportJson.Write(export.Model),
+        Format = ExportJson.Write(export.Format),
+        Schedule = ExportJson.Write(export.Schedule),
+        Settings = ExportJson.Write(export.Settings),
+        export.Paused,
+        export.Note,
+    };
+
+    private static Task WriteAuditAsync(
+        NpgsqlTransaction transaction, string actor, AuditAction action, BatchExportView? before, BatchExportView? after, CancellationToken cancellationToken)
+    {
+        var any = (after ?? before)!;
+        return AuditLog.WriteAsync(
+            transaction,
+            new(
+                actor,
+                action,
+                AuditKind.BatchExport,
+                any.BatchExportId,
+                any.Name,
+                before is null ? null : JsonSerializer.SerializeToNode(before, ExportJson.Options),
+                after is null ? null : JsonSerializer.SerializeToNode(after, ExportJson.Options)),
+            cancellationToken);
+    }
+
+    private async Task<BatchExportView> LoadAsync(NpgsqlTransaction transaction, Guid id, CancellationToken cancellationToken) =>
+        (await _database.ViewAsync<BatchExportView>(transaction, "LoadBatchExport", new { Id = id }, cancellationToken).ConfigureAwait(false))!;
+
+    private async Task<BatchExportView> SetPausedAsync(string name, bool paused, string? note, string actor, CancellationToken cancellationToken)
+    {
+        var before = await GetAsync(name, cancellationToken).ConfigureAwait(false);
+        var id = before.BatchExportId;
+        return await _database.InTransactionAsync(
+            async transaction =>
+            {
+                await LockAsync(_database, transaction, id, name, cancellationToken).ConfigureAwait(false);
+                await _database.ExecuteAsync(
+                    transaction, "PauseBatchExport", new { Id = id, Paused = paused, Note = note }, cancellationToken).ConfigureAwait(false);
+                _ = paused
+                    ? await schedules.PauseAsync(BatchExport.ScheduleIdOf(id), note, transaction, cancellationToken).ConfigureAwait(false)
+                    : await schedules.UnpauseAsync(BatchExport.ScheduleIdOf(id), transaction, cancellationToken).ConfigureAwait(false);
+                var after = await LoadAsync(transaction, id, cancellationToken).ConfigureAwait(false);
+                await WriteAuditAsync(
+                    transaction, actor, paused ? AuditAction.Pause : AuditAction.Unpause, before, after, cancellationToken).ConfigureAwait(false);
+                return after;
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+}

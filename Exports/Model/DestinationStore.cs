@@ -1,0 +1,157 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Exporter.Engine.Payloads;
+using Exporter.Exports.Destinations;
+using Npgsql;
+
+namespace Exporter.Exports.Model;
+
+/// <summary>Destinations, with their secrets encrypted at rest.</summary>
+public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
+{
+    private readonly ExportDatabase _database = new(data, "sql/destinations.sql");
+
+    /// <summary>Adds a destination.</summary>
+    /// <param name="destination">The destination.</param>
+    /// <param name="actor">Who adds it, for the audit log.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="UserErrorException">A value is out of range, the name is taken, or there is no key to encrypt secrets with.</exception>
+    public Task<DestinationView> CreateAsync(Destination destination, string actor, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(destination);
+        destination.Validate();
+        if (destination.Secrets.Count > 0 && !codec.Encrypts)
+        {
+            throw new UserErrorException(
+                "encryption_key",
+                $"Destination \"{destination.Name}\" has secrets and there is no key to encrypt them with.",
+                "Set EXPORTER_ENCRYPTION_KEY; `exporter keys generate` prints a new one.");
+        }
+
+        return _database.InTransactionAsync(
+            async transaction =>
+            {
+                try
+                {
+                    await _database.ExecuteAsync(transaction, "InsertDestination", Row(destination), cancellationToken).ConfigureAwait(false);
+                }
+                catch (PostgresException error) when (error.ConstraintName == "destination_name")
+                {
+                    throw new UserErrorException(
+                        "name", $"There is a destination named \"{destination.Name}\" already.", "Choose another name, or delete that one first.", error);
+                }
+
+                var created = await FindAsync(transaction, destination.Name, cancellationToken).ConfigureAwait(false);
+                await AuditLog.WriteAsync(
+                    transaction,
+                    new(actor, AuditAction.Create, AuditKind.Destination, destination.Id, destination.Name, After: Audited(created!)),
+                    cancellationToken).ConfigureAwait(false);
+                return created!;
+            },
+            cancellationToken);
+    }
+
+    /// <summary>All destinations, by name.</summary>
+    public Task<IReadOnlyList<DestinationView>> ListAsync(CancellationToken cancellationToken = default) =>
+        _database.ViewsAsync<DestinationView>("ListDestinations", new { }, cancellationToken);
+
+    /// <summary>A destination without its secrets.</summary>
+    /// <exception cref="UserErrorException">There is none of this name.</exception>
+    public async Task<DestinationView> GetAsync(string name, CancellationToken cancellationToken = default) =>
+        await _database.ViewAsync<DestinationView>("FindDestination", new { Name = name }, cancellationToken).ConfigureAwait(false)
+            ?? throw Unknown(name);
+
+    /// <summary>A destination with its secrets.</summary>
+    /// <exception cref="UserErrorException">It is not there, or its secrets cannot be read with the keys at hand.</exception>
+    public async Task<Destination> LoadAsync(Guid id, CancellationToken cancellationToken = default)
+    {
+        var row = await _database.FirstAsync<DestinationRow>("LoadDestination", new { Id = id }, cancellationToken).ConfigureAwait(false)
+            ?? throw Unknown(id.ToString());
+        return new Destination
+        {
+            Id = row.Id,
+            Name = row.Name,
+            Kind = row.Kind,
+            Settings = JsonNode.Parse(row.Settings)!.AsObject(),
+            Secrets = row.Secrets is null ? new Dictionary<string, string>() : Decrypt(row),
+        };
+    }
+
+    /// <summary>Deletes a destination and its secrets. Runs that went there stay.</summary>
+    /// <exception cref="UserErrorException">There is none of this name, or batch exports go there.</exception>
+    public Task DeleteAsync(string name, string actor, CancellationToken cancellationToken = default) =>
+        _database.InTransactionAsync(
+            async transaction =>
+            {
+                var id = await _database.FirstAsync<Guid?>(transaction, "LockDestination", new { Name = name }, cancellationToken).ConfigureAwait(false)
+                    ?? throw Unknown(name);
+                if (await _database.FirstAsync<string>(transaction, "ExportsOfDestination", new { Id = id }, cancellationToken).ConfigureAwait(false) is { } export)
+                {
+                    throw new UserErrorException(
+                        "name", $"Batch export \"{export}\" goes to destination \"{name}\".", $"Delete that export first: exporter export delete {export}");
+                }
+
+                var before = await FindAsync(transaction, name, cancellationToken).ConfigureAwait(false);
+                await _database.ExecuteAsync(transaction, "DeleteDestination", new { Id = id }, cancellationToken).ConfigureAwait(false);
+                await AuditLog.WriteAsync(
+                    transaction, new(actor, AuditAction.Delete, AuditKind.Destination, id, name, Before: Audited(before!)), cancellationToken).ConfigureAwait(false);
+                return id;
+            },
+            cancellationToken);
+
+    internal static UserErrorException Unknown(string name) => new(
+        "destination", $"There is no destination named \"{name}\".", "See `exporter destination list`, or create it with `exporter destination create`.");
+
+    private static string Place(Guid id) => $"destination {id} secrets";
+
+    private static JsonNode? Audited(DestinationView view)
+    {
+        var entry = JsonSerializer.SerializeToNode(view, ExportJson.Options)!.AsObject();
+        entry["secrets"] = new JsonObject(view.SecretNames.Select(name => KeyValuePair.Create<string, JsonNode?>(name, "***")));
+        entry.Remove("secret_names");
+        return entry;
+    }
+
+    private Task<DestinationView?> FindAsync(NpgsqlTransaction transaction, string name, CancellationToken cancellationToken) =>
+        _database.ViewAsync<DestinationView>(transaction, "FindDestination", new { Name = name }, cancellationToken);
+
+    private object Row(Destination destination) => new
+    {
+        destination.Id,
+        destination.Name,
+        destination.Kind,
+        Settings = destination.Settings.ToJsonString(ExportJson.Options),
+        Secrets = destination.Secrets.Count == 0 ? null : codec.Write(destination.Secrets, Place(destination.Id)),
+        SecretNames = destination.Secrets.Keys.Order(StringComparer.Ordinal).ToArray(),
+    };
+
+    private Dictionary<string, string> Decrypt(DestinationRow row)
+    {
+        try
+        {
+            return codec.Read<Dictionary<string, string>>(row.Secrets!, Place(row.Id));
+        }
+        catch (CryptographicException error)
+        {
+            throw new UserErrorException(
+                "encryption_key",
+                $"The secrets of destination \"{row.Name}\" cannot be decrypted.",
+                "Set EXPORTER_ENCRYPTION_KEY to the key that they were encrypted with; older keys follow the first one, separated by commas.",
+                error);
+        }
+    }
+
+    private sealed class DestinationRow
+    {
+        public Guid Id { get; init; }
+
+        public required string Name { get; init; }
+
+        public required string Kind { get; init; }
+
+        public required string Settings { get; init; }
+
+        public byte[]? Secrets { get; init; }
+    }
+}

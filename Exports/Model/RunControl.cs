@@ -1,0 +1,87 @@
+using Exporter.Engine.Client;
+using Exporter.Exports.Destinations;
+using Npgsql;
+
+namespace Exporter.Exports.Model;
+
+/// <summary>Starts and steers batch export runs: the engine's run and the row in <c>exports.run</c> exist together or not at all.</summary>
+public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunStore runs)
+{
+    private readonly ExportDatabase _database = new(data, "sql/batch_exports.sql");
+
+    /// <summary>Starts a run of one data interval by hand.</summary>
+    /// <param name="export">The batch export.</param>
+    /// <param name="interval">Between two boundaries of its schedule; the last one that has ended when null.</param>
+    /// <param name="actor">Who starts it, for the audit log.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="UserErrorException">The interval is not one that can be exported now.</exception>
+    public async Task<Guid> StartAsync(BatchExportView export, DataInterval? interval, string actor, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(export);
+        var now = await runs.ClockAsync(cancellationToken).ConfigureAwait(false);
+        var chosen = interval ?? export.Schedule.LastIntervalUntil(now);
+        export.Schedule.CheckBoundaries(chosen);
+        if (chosen.End > now)
+        {
+            throw new UserErrorException("end", $"The end of {chosen} has not come yet.", "Choose an interval that has ended.");
+        }
+
+        var runId = Guid.CreateVersion7();
+        await _database.InTransactionAsync(
+            async transaction =>
+            {
+                await runs.InsertAsync(transaction, new(runId, export.BatchExportId, chosen, RunTrigger.Manual), cancellationToken).ConfigureAwait(false);
+                await engine.StartAsync(
+                    ExportInput.Workflow,
+                    new ExportInput { BatchExportId = export.BatchExportId },
+                    new StartOptions { RunId = runId, Queue = ExportInput.Queue, Tags = Tags(export) },
+                    transaction,
+                    cancellationToken).ConfigureAwait(false);
+                await AuditLog.WriteAsync(
+                    transaction, new(actor, AuditAction.Run, AuditKind.Run, runId, export.Name, After: chosen.ToString()), cancellationToken).ConfigureAwait(false);
+                return runId;
+            },
+            cancellationToken).ConfigureAwait(false);
+        return runId;
+    }
+
+    /// <summary>Asks a run to end.</summary>
+    /// <returns>False when it has ended.</returns>
+    /// <exception cref="UserErrorException">There is no such run.</exception>
+    public async Task<bool> CancelAsync(Guid runId, string actor, CancellationToken cancellationToken = default)
+    {
+        var run = await runs.GetAsync(runId, cancellationToken).ConfigureAwait(false);
+        return await engine.CancelAsync(runId, cancellationToken).ConfigureAwait(false)
+            && await AuditedAsync(actor, AuditAction.Cancel, run, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Lets a run that failed, was cancelled or timed out go on from its committed slices.</summary>
+    /// <returns>False when it is none of these.</returns>
+    /// <exception cref="UserErrorException">There is no such run, or another one moves a part of its interval.</exception>
+    public async Task<bool> RetryAsync(Guid runId, string actor, CancellationToken cancellationToken = default)
+    {
+        var run = await runs.GetAsync(runId, cancellationToken).ConfigureAwait(false);
+        return await _database.InTransactionAsync(
+            async transaction =>
+            {
+                // The export stays locked until the engine has the run again, so nothing starts in between.
+                await BatchExportStore.LockAsync(_database, transaction, run.BatchExportId, run.BatchExport, cancellationToken).ConfigureAwait(false);
+                await runs.CheckApartAsync(transaction, runId, run.BatchExportId, run.Interval(), cancellationToken).ConfigureAwait(false);
+                return await engine.RetryAsync(runId, cancellationToken).ConfigureAwait(false);
+            },
+            cancellationToken).ConfigureAwait(false)
+            && await AuditedAsync(actor, AuditAction.Retry, run, cancellationToken).ConfigureAwait(false);
+    }
+
+    internal static Dictionary<string, string> Tags(BatchExportView export) => new() { ["batch_export"] = export.Name };
+
+    private Task<bool> AuditedAsync(string actor, AuditAction action, RunView run, CancellationToken cancellationToken) =>
+        _database.InTransactionAsync(
+            async transaction =>
+            {
+                await AuditLog.WriteAsync(
+                    transaction, new(actor, action, AuditKind.Run, run.RunId, run.BatchExport), cancellationToken).ConfigureAwait(false);
+                return true;
+            },
+            cancellationToken);
+}

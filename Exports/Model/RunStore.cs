@@ -1,0 +1,257 @@
+using Exporter.Exports.Destinations;
+using Npgsql;
+
+namespace Exporter.Exports.Model;
+
+/// <summary>What a run is to do, fixed when it begins.</summary>
+/// <param name="Export">The batch export as it was then.</param>
+/// <param name="Interval">The data interval.</param>
+public sealed record RunOrder(BatchExport Export, DataInterval Interval);
+
+/// <summary>
+/// Batch export runs and their slices. What a run writes joins the transaction of the step that writes it, so the engine's
+/// lock on the run keeps an old holder out.
+/// </summary>
+public sealed class RunStore(NpgsqlDataSource data)
+{
+    private readonly ExportDatabase _database = new(data, "sql/runs.sql");
+    private readonly ExportDatabase _exports = new(data, "sql/batch_exports.sql");
+
+    /// <summary>The first step of a run: what it is to do. A run that a schedule started gets its row here.</summary>
+    /// <param name="transaction">The step's.</param>
+    /// <param name="runId">The run.</param>
+    /// <param name="input">The run's input.</param>
+    /// <param name="scheduledFor">The occurrence that started it; null when none did.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="UserErrorException">The export was deleted, or its interval overlaps another one's in part.</exception>
+    public async Task<RunOrder> BeginAsync(
+        NpgsqlTransaction transaction, Guid runId, ExportInput input, DateTimeOffset? scheduledFor, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        await BatchExportStore.LockAsync(_exports, transaction, input.BatchExportId, null, cancellationToken).ConfigureAwait(false);
+        var view = await _exports.ViewAsync<BatchExportView>(
+            transaction, "LoadBatchExport", new { Id = input.BatchExportId }, cancellationToken).ConfigureAwait(false);
+        var export = view!.ToBatchExport();
+        if (await _database.FirstAsync<IntervalRow>(transaction, "FindInterval", new { RunId = runId }, cancellationToken).ConfigureAwait(false) is { } known)
+        {
+            return new RunOrder(export, known.ToInterval());
+        }
+
+        var occurrence = scheduledFor ?? throw new InvalidOperationException($"Run {runId} has neither a row in exports.run nor an occurrence.");
+        var interval = export.Schedule.IntervalFor(occurrence);
+        await InsertAsync(transaction, new(runId, export.Id, interval, RunTrigger.Schedule), cancellationToken).ConfigureAwait(false);
+        return new RunOrder(export, interval);
+    }
+
+    /// <summary>Records the plan; its slices never change again.</summary>
+    /// <param name="transaction">The step's.</param>
+    /// <param name="runId">The run.</param>
+    /// <param name="slices">Numbered from 0 without gaps; none when there are no rows.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="InvalidOperationException">The run has a plan already.</exception>
+    public async Task PlanAsync(NpgsqlTransaction transaction, Guid runId, IReadOnlyList<Slice> slices, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(slices);
+        var planned = await _database.ExecuteAsync(
+            transaction,
+            "PlanRun",
+            new { RunId = runId, Slices = slices.Count, ExpectedRows = slices.Sum(slice => slice.ExpectedRows) },
+            cancellationToken).ConfigureAwait(false);
+        if (planned != 1)
+        {
+            throw new InvalidOperationException($"Run {runId} has a plan already, or no row in exports.run.");
+        }
+
+        await _database.ExecuteAsync(
+            transaction,
+            "InsertSlices",
+            new
+            {
+                RunId = runId,
+                Numbers = slices.Select(slice => slice.Number).ToArray(),
+                Starts = slices.Select(slice => slice.Range.Start.UtcDateTime).ToArray(),
+                Ends = slices.Select(slice => slice.Range.End.UtcDateTime).ToArray(),
+                Buckets = slices.Select(slice => slice.HashBucket).ToArray(),
+                BucketCounts = slices.Select(slice => slice.HashBuckets).ToArray(),
+                ExpectedRows = slices.Select(slice => slice.ExpectedRows).ToArray(),
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Records that a slice is in the destination; alongside its checkpoint, after the destination's own commit.</summary>
+    /// <param name="transaction">The checkpoint's.</param>
+    /// <param name="runId">The run.</param>
+    /// <param name="receipt">What the destination answered.</param>
+    /// <param name="sourceBytes">Bytes that came over the wire from the source, in the attempt that committed.</param>
+    /// <param name="attempt">That attempt, from 1.</param>
+    /// <param name="epoch">The run's epoch.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="InvalidOperationException">The plan has no such slice.</exception>
+    public async Task CommitSliceAsync(
+        NpgsqlTransaction transaction, Guid runId, SliceReceipt receipt, long sourceBytes, int attempt, long epoch, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(receipt);
+        var committed = await _database.ExecuteAsync(
+            transaction,
+            "CommitSlice",
+            new
+            {
+                RunId = runId,
+                receipt.Slice,
+                receipt.Rows,
+                receipt.Bytes,
+                receipt.File,
+                receipt.Sha256,
+                SourceBytes = sourceBytes,
+                Attempt = attempt,
+                Epoch = epoch,
+            },
+            cancellationToken).ConfigureAwait(false);
+        if (committed != 1)
+        {
+            throw new InvalidOperationException($"The plan of run {runId} has no slice {receipt.Slice}.");
+        }
+    }
+
+    /// <summary>Counts bytes that a failed attempt had sent to the destination, since they are sent again. Durable when it returns.</summary>
+    public Task AddResentBytesAsync(Guid runId, int slice, long bytes, CancellationToken cancellationToken) =>
+        _database.ExecuteAsync("AddResentBytes", new { RunId = runId, Slice = slice, Bytes = bytes }, cancellationToken);
+
+    /// <summary>What every committed slice left in the destination, in order.</summary>
+    public async Task<IReadOnlyList<SliceReceipt>> ReceiptsAsync(Guid runId, CancellationToken cancellationToken = default) =>
+        await _database.ViewsAsync<SliceReceipt>("Receipts", new { RunId = runId }, cancellationToken).ConfigureAwait(false);
+
+    /// <summary>Writes the run's totals and that its interval is covered; after the destination's own finish.</summary>
+    /// <param name="transaction">The step's.</param>
+    /// <param name="runId">The run.</param>
+    /// <param name="batchExportId">Its export.</param>
+    /// <param name="lateRows">Rows that were not there when the run was planned.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="InvalidOperationException">A slice is not committed.</exception>
+    /// <exception cref="UserErrorException">Another run has covered a part of the interval.</exception>
+    public async Task FinishAsync(NpgsqlTransaction transaction, Guid runId, Guid batchExportId, long lateRows, CancellationToken cancellationToken)
+    {
+        await BatchExportStore.LockAsync(_exports, transaction, batchExportId, null, cancellationToken).ConfigureAwait(false);
+        var interval = await _database.FirstAsync<IntervalRow>(transaction, "FindInterval", new { RunId = runId }, cancellationToken).ConfigureAwait(false)
+            ?? throw new InvalidOperationException($"Run {runId} has no row in exports.run.");
+        await CheckCoverageAsync(transaction, runId, batchExportId, interval.ToInterval(), cancellationToken).ConfigureAwait(false);
+        var finished = await _database.ExecuteAsync(
+            transaction, "FinishRun", new { RunId = runId, LateRows = lateRows }, cancellationToken).ConfigureAwait(false);
+        if (finished != 1)
+        {
+            throw new InvalidOperationException($"Run {runId} has slices that are not committed, so it cannot be finished.");
+        }
+
+        await _database.ExecuteAsync(transaction, "Cover", new { RunId = runId }, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>A row of <c>exports.runs</c>.</summary>
+    /// <exception cref="UserErrorException">There is no such run.</exception>
+    public async Task<RunView> GetAsync(Guid runId, CancellationToken cancellationToken = default) =>
+        await _database.ViewAsync<RunView>("FindRun", new { RunId = runId }, cancellationToken).ConfigureAwait(false)
+            ?? throw new UserErrorException("run", $"There is no batch export run {runId}.", "See `exporter run list`.");
+
+    /// <summary>Runs, the newest first.</summary>
+    public Task<IReadOnlyList<RunView>> ListAsync(RunFilter filter, CancellationToken cancellationToken = default) =>
+        _database.ViewsAsync<RunView>("ListRuns", filter, cancellationToken);
+
+    /// <summary>The slices of a run, in order.</summary>
+    public Task<IReadOnlyList<SliceView>> SlicesAsync(Guid runId, CancellationToken cancellationToken = default) =>
+        _database.ViewsAsync<SliceView>("ListSlices", new { RunId = runId }, cancellationToken);
+
+    /// <summary>Whether exactly this interval is in the destination.</summary>
+    public Task<bool> IsCoveredAsync(Guid batchExportId, DataInterval interval, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(interval);
+        return _database.FirstAsync<bool>(
+            "IsCovered", new { BatchExportId = batchExportId, interval.Start, interval.End }, cancellationToken);
+    }
+
+    /// <summary>The time of everything that is stored.</summary>
+    internal async Task<DateTimeOffset> ClockAsync(CancellationToken cancellationToken) =>
+        new(await _database.FirstAsync<DateTime>("Clock", new { }, cancellationToken).ConfigureAwait(false));
+
+    /// <summary>Inserts a run, unless another one moves a part of its interval. Locks the export first.</summary>
+    internal async Task InsertAsync(NpgsqlTransaction transaction, NewRun run, CancellationToken cancellationToken)
+    {
+        await BatchExportStore.LockAsync(_exports, transaction, run.BatchExportId, null, cancellationToken).ConfigureAwait(false);
+        await CheckApartAsync(transaction, run.RunId, run.BatchExportId, run.Interval, cancellationToken).ConfigureAwait(false);
+        await _database.ExecuteAsync(
+            transaction,
+            "InsertRun",
+            new { run.RunId, run.BatchExportId, run.Interval.Start, run.Interval.End, Trigger = ExportJson.Word(run.Trigger), run.BackfillId },
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Throws when a run in progress or a covered interval is in the way. The export is locked.</summary>
+    internal async Task CheckApartAsync(
+        NpgsqlTransaction transaction, Guid runId, Guid batchExportId, DataInterval interval, CancellationToken cancellationToken)
+    {
+        var parameters = new { RunId = runId, BatchExportId = batchExportId, interval.Start, interval.End };
+        if (await _database.FirstAsync<IntervalRow>(transaction, "OverlappingRun", parameters, cancellationToken).ConfigureAwait(false) is { } other)
+        {
+            throw new UserErrorException(
+                "interval",
+                $"Run {other.RunId} is exporting {other.ToInterval()}, so {interval} cannot be exported now.",
+                "Wait until it has ended, or cancel it.");
+        }
+
+        await CheckCoverageAsync(transaction, runId, batchExportId, interval, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task CheckCoverageAsync(
+        NpgsqlTransaction transaction, Guid runId, Guid batchExportId, DataInterval interval, CancellationToken cancellationToken)
+    {
+        var parameters = new { RunId = runId, BatchExportId = batchExportId, interval.Start, interval.End };
+        if (await _database.FirstAsync<IntervalRow>(transaction, "OverlappingCoverage", parameters, cancellationToken).ConfigureAwait(false) is { } covered)
+        {
+            throw new UserErrorException(
+                "interval",
+                $"{covered.ToInterval()} was exported by run {covered.RunId} and overlaps {interval} in part, so rows would be there twice.",
+                "Export exactly that interval again, or one that does not touch it.");
+        }
+    }
+
+    private sealed class IntervalRow
+    {
+        public Guid RunId { get; init; }
+
+        public DateTime Start { get; init; }
+
+        public DateTime End { get; init; }
+
+        public DataInterval ToInterval() => new(Start, End);
+    }
+}
+
+/// <summary>Which runs are listed; null is all.</summary>
+public sealed record RunFilter
+{
+    /// <summary>Only of this export.</summary>
+    public string? BatchExport { get; init; }
+
+    /// <summary>Only in this state, a word of <see cref="Engine.Client.RunState"/>.</summary>
+    public string? State { get; init; }
+
+    /// <summary>Only of this backfill.</summary>
+    public Guid? BackfillId { get; init; }
+
+    /// <summary>At most so many. Default 50.</summary>
+    public int Limit { get; init; } = 50;
+}
+
+/// <summary>A run that is not there yet.</summary>
+internal sealed record NewRun(Guid RunId, Guid BatchExportId, DataInterval Interval, RunTrigger Trigger, Guid? BackfillId = null);
+
+/// <summary>What started a run.</summary>
+internal enum RunTrigger
+{
+    /// <summary>An occurrence of its schedule.</summary>
+    Schedule,
+
+    /// <summary>Somebody.</summary>
+    Manual,
+
+    /// <summary>A backfill.</summary>
+    Backfill,
+}

@@ -1,0 +1,45 @@
+-- Statements about batch exports.
+
+-- name: ShareDestination
+-- Index: destination_name. Locks: the row against its deletion.
+select destination_id from exports.destination where name = @Name and deleted_at is null for key share
+
+-- name: InsertBatchExport
+-- Index: batch_export_name, which refuses a name that is taken.
+insert into exports.batch_export (batch_export_id, name, destination_id, model, format, schedule, settings, paused, note)
+values (@Id, @Name, @DestinationId, @Model::jsonb, @Format::jsonb, @Schedule::jsonb, @Settings::jsonb, @Paused, @Note)
+
+-- name: ListBatchExports
+select to_json(e)::text from exports.batch_exports e where deleted_at is null order by name
+
+-- name: FindBatchExport
+-- Index: batch_export_name.
+select to_json(e)::text from exports.batch_exports e where name = @Name and deleted_at is null
+
+-- name: LoadBatchExport
+-- Index: batch_export_pkey.
+select to_json(e)::text from exports.batch_exports e where batch_export_id = @Id
+
+-- name: LockBatchExport
+-- Index: batch_export_pkey. Locks: the row, so that runs, coverage and changes of one export come one after another.
+select deleted_at is null from exports.batch_export where batch_export_id = @Id for no key update
+
+-- name: PauseBatchExport
+-- Index: batch_export_pkey.
+update exports.batch_export set paused = @Paused, note = @Note, updated_at = engine.clock()
+where batch_export_id = @Id and deleted_at is null
+
+-- name: DeleteBatchExport
+-- Index: batch_export_pkey.
+update exports.batch_export set deleted_at = engine.clock(), updated_at = engine.clock()
+where batch_export_id = @Id and deleted_at is null
+
+-- name: UnfinishedRuns
+-- Index: run_unfinished. The runs of backfills come after the backfills, which would start others.
+select g.run_id from engine.runs g
+join (
+  select run_id, 1 as place from exports.backfill where batch_export_id = @Id
+  union all
+  select run_id, 2 from exports.run where batch_export_id = @Id and finished_at is null
+) r using (run_id)
+where g.state in ('queued', 'running', 'waiting', 'paused') order by r.place, g.run_id

@@ -1,0 +1,32 @@
+-- Statements about destinations.
+
+-- name: InsertDestination
+-- Index: destination_name, which refuses a name that is taken.
+insert into exports.destination (destination_id, name, kind, settings, secrets, secret_names)
+values (@Id, @Name, @Kind, @Settings::jsonb, @Secrets, @SecretNames)
+
+-- name: ListDestinations
+select to_json(d)::text from exports.destinations d where deleted_at is null order by name
+
+-- name: FindDestination
+-- Index: destination_name.
+select to_json(d)::text from exports.destinations d where name = @Name and deleted_at is null
+
+-- name: LoadDestination
+-- Index: destination_pkey.
+select destination_id as Id, name as Name, kind as Kind, settings::text as Settings, secrets as Secrets
+from exports.destination where destination_id = @Id
+
+-- name: LockDestination
+-- Index: destination_name. Locks: the row, so that no export comes to it meanwhile.
+select destination_id from exports.destination where name = @Name and deleted_at is null for update
+
+-- name: ExportsOfDestination
+-- Index: batch_export_destination.
+select name from exports.batch_export where destination_id = @Id and deleted_at is null order by name
+
+-- name: DeleteDestination
+-- Index: destination_pkey. The row is locked by LockDestination.
+update exports.destination
+set deleted_at = engine.clock(), updated_at = engine.clock(), secrets = null, secret_names = '{}'
+where destination_id = @Id
