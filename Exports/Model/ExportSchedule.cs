@@ -130,6 +130,11 @@ public sealed record ExportSchedule
                     zone ? "Use a name of the IANA database, such as Europe/Berlin." : "Write five fields: minute, hour, day of month, month, day of week; \"0 * * * *\" is every hour.",
                     error);
             }
+
+            if (BoundaryAfter(DateTimeOffset.UnixEpoch) is null)
+            {
+                throw new UserErrorException("cron", $"\"{Cron}\" never occurs.", "Use an expression that occurs at least twice in ten years.");
+            }
         }
 
         return this;
