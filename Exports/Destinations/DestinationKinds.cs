@@ -1,0 +1,25 @@
+using Exporter.Exports.Model;
+
+namespace Exporter.Exports.Destinations;
+
+/// <summary>Every kind of destination. A new one is one folder and one line here.</summary>
+public static class DestinationKinds
+{
+    /// <summary>All kinds, in the order of the help.</summary>
+    public static IReadOnlyList<DestinationKind> All { get; } = [];
+
+    /// <summary>A kind by its name.</summary>
+    /// <exception cref="UserErrorException">There is none of this name.</exception>
+    public static DestinationKind Get(string name) => All.FirstOrDefault(kind => kind.Name == name) ?? throw new UserErrorException(
+        "kind", $"There is no kind of destination named \"{name}\".", $"The kinds are {string.Join(", ", All.Select(kind => kind.Name))}.");
+
+    /// <summary>Opens a destination for runs that write a format.</summary>
+    /// <exception cref="UserErrorException">A setting is unknown, missing or out of range.</exception>
+    public static IDestination Open(Destination destination, FormatOptions format)
+    {
+        ArgumentNullException.ThrowIfNull(destination);
+        var kind = Get(destination.Kind);
+        kind.Check(destination);
+        return kind.Open(destination, format);
+    }
+}
