@@ -1,0 +1,48 @@
+using Apache.Arrow;
+using Exporter.Exports.Model;
+using ParquetSharp;
+using ParquetSharp.Arrow;
+using ParquetSharp.IO;
+using Compression = Exporter.Exports.Model.Compression;
+
+namespace Exporter.Exports.Formats;
+
+/// <summary>Writes one Parquet file. A row group is held in memory, encoded, until it is full.</summary>
+internal sealed class ParquetEncoder : IBatchEncoder
+{
+    private readonly WriterProperties properties;
+    private readonly ManagedOutputStream stream;
+    private readonly FileWriter writer;
+
+    public ParquetEncoder(FormatOptions options, Apache.Arrow.Schema schema, Stream output)
+    {
+        using var builder = new WriterPropertiesBuilder();
+        builder.Compression(ToParquet(options.Compression)).MaxRowGroupLength(options.RowGroupRows);
+        properties = builder.Build();
+        stream = new ManagedOutputStream(output, leaveOpen: true);
+        writer = new FileWriter(stream, schema, properties);
+    }
+
+    public string FileExtension => ".parquet";
+
+    // The writer cuts at MaxRowGroupLength itself, also inside a batch.
+    public void Encode(RecordBatch batch) => writer.WriteBufferedRecordBatch(batch);
+
+    public void Complete() => writer.Close();
+
+    public void Dispose()
+    {
+        writer.Dispose();
+        stream.Dispose();
+        properties.Dispose();
+    }
+
+    private static ParquetSharp.Compression ToParquet(Compression compression) => compression switch
+    {
+        Compression.Zstd => ParquetSharp.Compression.Zstd,
+        Compression.Gzip => ParquetSharp.Compression.Gzip,
+        Compression.Snappy => ParquetSharp.Compression.Snappy,
+        Compression.None => ParquetSharp.Compression.Uncompressed,
+        _ => throw new ArgumentOutOfRangeException(nameof(compression), compression, null),
+    };
+}
