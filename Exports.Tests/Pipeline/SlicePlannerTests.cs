@@ -1,6 +1,7 @@
 using CsCheck;
 using Exporter.Exports.Model;
 using Exporter.Exports.Pipeline;
+using Exporter.Exports.Sources;
 
 namespace Exporter.Exports.Tests.Pipeline;
 

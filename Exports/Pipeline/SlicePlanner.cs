@@ -1,11 +1,7 @@
 using Exporter.Exports.Model;
+using Exporter.Exports.Sources;
 
 namespace Exporter.Exports.Pipeline;
-
-/// <summary>Rows of a bucket of the cursor column, or of a hash bucket of the key.</summary>
-/// <param name="Number">From 0; a bucket of the cursor begins at the range's start plus this many widths.</param>
-/// <param name="Rows">Rows after dedup; more than 0.</param>
-internal readonly record struct BucketCount(long Number, long Rows);
 
 /// <summary>A part of a range with the rows that were counted in it.</summary>
 /// <param name="Range">The part.</param>

@@ -38,32 +38,15 @@ internal static class QueryBuilder
     }
 
     /// <summary>Rows after dedup by bucket of the cursor column: bucket n begins <paramref name="width"/> times n after the range's start.</summary>
-    public static SourceQuery CountByCursor(SourceModel model, DataInterval range, TimeSpan width) => Bound(
-        $$"""
-        SELECT
-          intDiv(toUnixTimestamp64Nano(toDateTime64({{Quote(model.CursorColumn)}}, 9, 'UTC')) - toUnixTimestamp64Nano({from:{{Instant}}}), {width:Int64}) AS __export_bucket,
-          toInt64({{Counted(model)}}) AS __export_rows
-        {{From(model)}}
-        {{Where(model, hashed: false, "")}}
-        GROUP BY __export_bucket
-        ORDER BY __export_bucket
-        """,
+    public static SourceQuery CountByCursor(SourceModel model, DataInterval range, TimeSpan width) => Count(
+        model,
+        $"intDiv(toUnixTimestamp64Nano(toDateTime64({Quote(model.CursorColumn)}, 9, 'UTC')) - toUnixTimestamp64Nano({{from:{Instant}}}), {{width:Int64}})",
         range,
-        [("width", width.Ticks * TimeSpan.NanosecondsPerTick)]);
+        ("width", width.Ticks * TimeSpan.NanosecondsPerTick));
 
     /// <summary>Rows after dedup by hash bucket of the key.</summary>
-    public static SourceQuery CountByHash(SourceModel model, DataInterval range, int buckets) => Bound(
-        $$"""
-        SELECT
-          toInt64({{Hash(model)}}) AS __export_bucket,
-          toInt64({{Counted(model)}}) AS __export_rows
-        {{From(model)}}
-        {{Where(model, hashed: false, "")}}
-        GROUP BY __export_bucket
-        ORDER BY __export_bucket
-        """,
-        range,
-        [("hash_buckets", buckets)]);
+    public static SourceQuery CountByHash(SourceModel model, DataInterval range, int buckets) =>
+        Count(model, $"toInt64({Hash(model)})", range, ("hash_buckets", buckets));
 
     /// <summary>About how many bytes a row has uncompressed, from a few rows of the range; NaN when there are none.</summary>
     public static SourceQuery RowBytes(SourceModel model, IReadOnlyList<DescribedColumn> columns, DataInterval range) => Bound(
@@ -112,11 +95,32 @@ internal static class QueryBuilder
         ? string.Join(", ", model.KeyColumns.Select(Quote))
         : throw new UserErrorException("key", "The key is empty.", "Name the columns that together identify a row.");
 
-    // A tuple, since several arguments would make the hash and the count skip rows with a NULL in the key.
+    // A tuple, since the hash of several arguments is NULL when one of them is.
     private static string Hash(SourceModel model) => $"cityHash64(tuple({Keys(model)})) % {{hash_buckets:UInt32}}";
 
-    private static string Counted(SourceModel model) =>
-        model.Dedup is Dedup.DistinctOn or Dedup.LimitBy ? $"uniqExact(tuple({Keys(model)}))" : "count()";
+    // Grouped twice where keys are counted: uniqExact leaves NULLs out, also inside a tuple, which the optimiser takes away.
+    private static SourceQuery Count(SourceModel model, string bucket, DataInterval range, (string, long) number) => Bound(
+        model.Dedup is Dedup.DistinctOn or Dedup.LimitBy
+            ? $"""
+              SELECT __export_bucket, toInt64(count())
+              FROM (
+                SELECT {bucket} AS __export_bucket
+                {From(model)}
+                {Where(model, hashed: false, "  ")}
+                GROUP BY __export_bucket, {Keys(model)}
+              )
+              GROUP BY __export_bucket
+              ORDER BY __export_bucket
+              """
+            : $"""
+              SELECT {bucket} AS __export_bucket, toInt64(count())
+              {From(model)}
+              {Where(model, hashed: false, "")}
+              GROUP BY __export_bucket
+              ORDER BY __export_bucket
+              """,
+        range,
+        [number]);
 
     private static string Where(SourceModel model, bool hashed, string indent)
     {

@@ -19,6 +19,6 @@ internal sealed record SourceQuery(string Sql, IReadOnlyDictionary<string, strin
 internal sealed record DescribedColumn(string Expression, string Alias, string Type);
 
 /// <summary>Rows of one bucket of the cursor column, or of one hash bucket of the key.</summary>
-/// <param name="Number">The bucket, from 0; empty buckets are left out.</param>
+/// <param name="Number">From 0; a bucket of the cursor begins at the range's start plus this many widths. Empty ones are left out.</param>
 /// <param name="Rows">Rows after dedup; at least 1.</param>
-internal sealed record BucketCount(long Number, long Rows);
+internal readonly record struct BucketCount(long Number, long Rows);
