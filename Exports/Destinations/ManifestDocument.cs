@@ -1,0 +1,52 @@
+using System.Text.Json;
+using Exporter.Exports.Model;
+
+namespace Exporter.Exports.Destinations;
+
+/// <summary>
+/// <c>manifest.json</c>, written last: it is there only while every file that it lists lies there whole. Slices without rows
+/// have no file and are not listed.
+/// </summary>
+internal sealed record ManifestDocument
+{
+    public const string FileName = "manifest.json";
+
+    public required Guid RunId { get; init; }
+
+    public required string Export { get; init; }
+
+    public required DateTimeOffset IntervalStart { get; init; }
+
+    public required DateTimeOffset IntervalEnd { get; init; }
+
+    public required long Rows { get; init; }
+
+    public required long Bytes { get; init; }
+
+    public required IReadOnlyList<ManifestFile> Files { get; init; }
+
+    public static ManifestDocument Of(RunManifest manifest) => new()
+    {
+        RunId = manifest.RunId,
+        Export = manifest.Export,
+        IntervalStart = manifest.Interval.Start,
+        IntervalEnd = manifest.Interval.End,
+        Rows = manifest.Slices.Sum(slice => slice.Rows),
+        Bytes = manifest.Slices.Sum(slice => slice.Bytes),
+        Files =
+        [
+            .. manifest.Slices.Where(slice => slice.File is not null)
+                .Select(slice => new ManifestFile(slice.File!, slice.Slice, slice.Rows, slice.Bytes, slice.Sha256!)),
+        ],
+    };
+
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, ExportJson.Indented);
+}
+
+/// <summary>One file of a run.</summary>
+/// <param name="File">Its key below the destination's root, prefix included.</param>
+/// <param name="Slice">The slice.</param>
+/// <param name="Rows">Its rows.</param>
+/// <param name="Bytes">Its bytes.</param>
+/// <param name="Sha256">SHA-256 of its bytes, hexadecimal, lower case.</param>
+internal sealed record ManifestFile(string File, int Slice, long Rows, long Bytes, string Sha256);
