@@ -1,0 +1,45 @@
+using Exporter.Engine;
+using Exporter.Exports.Destinations;
+using Exporter.Exports.Model;
+using Exporter.Exports.Pipeline;
+using Exporter.Exports.Sources;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+
+namespace Exporter.Exports;
+
+/// <summary>Adds batch exports to a host that has the engine.</summary>
+public static class ExportServices
+{
+    /// <summary>Adds the stores, which need no source: enough to configure, start and look at exports.</summary>
+    public static EngineBuilder AddExportStores(this EngineBuilder engine)
+    {
+        ArgumentNullException.ThrowIfNull(engine);
+        var services = engine.Services;
+        services.TryAddSingleton<DestinationStore>();
+        services.TryAddSingleton<BatchExportStore>();
+        services.TryAddSingleton<RunStore>();
+        services.TryAddSingleton<RunControl>();
+        services.TryAddSingleton<BackfillStore>();
+        return engine;
+    }
+
+    /// <summary>Adds what moves rows: the workflow of batch export runs. Workers for its queue are added by the caller.</summary>
+    /// <param name="engine">The engine.</param>
+    /// <param name="source">Where rows are read.</param>
+    /// <param name="memory">Bytes that all lanes together may read ahead. Default 256 MiB; at least 1 MiB.</param>
+    public static EngineBuilder AddBatchExports(this EngineBuilder engine, ClickHouseOptions source, long memory = 256L << 20)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentOutOfRangeException.ThrowIfLessThan(memory, 1L << 20);
+        var services = engine.AddExportStores().Services;
+        services.TryAddSingleton(source);
+        services.TryAddSingleton<ClickHouseSource>();
+        services.TryAddSingleton(new MemoryBudget(memory));
+        services.TryAddSingleton<RunPlanner>();
+        services.TryAddSingleton<SliceExporter>();
+        services.TryAddSingleton<RunFinisher>();
+        services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);
+        services.TryAddScoped<DestinationOfRun>();
+        return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow);
+    }
+}

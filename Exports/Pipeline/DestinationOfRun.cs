@@ -1,0 +1,41 @@
+using Exporter.Exports.Destinations;
+using Exporter.Exports.Model;
+
+namespace Exporter.Exports.Pipeline;
+
+/// <summary>Makes a destination from its configuration.</summary>
+internal delegate IDestination OpenDestination(Destination destination, FormatOptions format);
+
+/// <summary>
+/// The one destination instance of a run in this process. It belongs to the run's scope, which ends when the run leaves this
+/// worker, also when its code is left where it waits.
+/// </summary>
+internal sealed class DestinationOfRun(DestinationStore store, OpenDestination open) : IAsyncDisposable
+{
+    private readonly SemaphoreSlim _opening = new(1);
+    private IDestination? _destination;
+
+    /// <summary>The run's destination, opened when it is first needed.</summary>
+    public async Task<IDestination> OpenAsync(BatchExport export, CancellationToken cancellationToken)
+    {
+        await _opening.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            return _destination ??= open(await store.LoadAsync(export.DestinationId, cancellationToken).ConfigureAwait(false), export.Format);
+        }
+        finally
+        {
+            _opening.Release();
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_destination is { } destination)
+        {
+            await destination.DisposeAsync().ConfigureAwait(false);
+        }
+
+        _opening.Dispose();
+    }
+}
