@@ -14,6 +14,9 @@ namespace Exporter.Exports.Sources;
 /// </summary>
 internal sealed class ClickHouseSource : IDisposable
 {
+    // After a sort ClickHouse would send 65,409 rows at once, which of wide rows is hundreds of MB in every lane.
+    private const int MostBatchRows = 8192;
+
     private readonly ClickHouseOptions _options;
     private readonly TimeProvider _time;
     private readonly ILogger<ClickHouseSource> _log;
@@ -148,11 +151,18 @@ internal sealed class ClickHouseSource : IDisposable
             using var command = Command(connection, query with { Sql = query.Sql + "\nFORMAT ArrowStream" });
             command.QueryId = queryId;
             command.CustomSettings["log_comment"] = comment;
+            command.CustomSettings.TryAdd("max_block_size", MostBatchRows);
             result = await command.ExecuteRawResultAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (Exception error) when (error is OperationCanceledException or TimeoutException)
         {
             await kill().ConfigureAwait(false);
+            if (!cancellationToken.IsCancellationRequested)
+            {
+                // HttpClient's timeout looks like a cancellation, which nobody asked for.
+                throw new TimeoutException($"ClickHouse did not answer within {_options.FirstByteTimeout}.", error);
+            }
+
             throw;
         }
         catch (ClickHouseServerException error)

@@ -1,0 +1,112 @@
+using Exporter.Exports.Destinations;
+using Exporter.Exports.Sources;
+using Exporter.Exports.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Exporter.Exports.Tests.Sources;
+
+/// <summary>Whatever ends a stream before its end is an error that is tried again, never a short result.</summary>
+internal sealed class BrokenStreamTests
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(20);
+
+    private static readonly SourceQuery Slow = SourceQuery.Without(
+        "SELECT number, sleepEachRow(0.001) AS s FROM numbers(10000000) SETTINGS max_block_size = 100, http_response_buffer_size = 0, function_sleep_max_microseconds_per_block = 0");
+
+    [TestCase(1)]
+    [TestCase(8)]
+    [TestCase(1000)]
+    public async Task A_stream_that_lacks_its_last_bytes_is_an_error(int lacking)
+    {
+        var server = await TestServers.ClickHouseAsync();
+        using var http = new HttpClient();
+        var login = $"user={LocalClickHouse.User}&password={LocalClickHouse.Password}";
+        var whole = await http.GetByteArrayAsync(new Uri(
+            $"http://127.0.0.1:{server.HttpPort}/?{login}&query=SELECT%20number%20FROM%20numbers(100000)%20FORMAT%20ArrowStream"));
+
+        Assert.That(await RowsAsync(whole), Is.EqualTo(100_000));
+        var error = await Assert.ThrowsAsync<SourceException>(() => RowsAsync(whole[..^lacking]));
+        Assert.That(SourceErrors.Classify(error!)!.Kind, Is.EqualTo(ErrorKind.Transient));
+    }
+
+    [Test]
+    public async Task A_server_that_is_killed_in_mid_stream_is_an_error_that_is_tried_again()
+    {
+        await using var server = await LocalClickHouse.StartAsync();
+        using var source = Source(server.ConnectionString);
+        await using var reader = await source.ReadAsync(Slow, "killed", "", default);
+        (await reader.NextAsync(default))!.Dispose();
+
+        await server.KillAsync();
+
+        var error = await Assert.ThrowsAsync<SourceException>(() => RestAsync(reader));
+        Assert.That(SourceErrors.Classify(error!)!.Kind, Is.EqualTo(ErrorKind.Transient));
+        var again = await Assert.CatchAsync(() => source.ReadAsync(Slow, "refused", "", default));
+        Assert.That(SourceErrors.Classify(again!)!.Kind, Is.EqualTo(ErrorKind.Transient));
+    }
+
+    [Test]
+    public async Task A_cancelled_read_kills_its_query()
+    {
+        var server = await TestServers.ClickHouseAsync();
+        using var source = Source(server.ConnectionString);
+        using var cancel = new CancellationTokenSource();
+        var id = "cancelled-" + Guid.NewGuid();
+        var reader = await source.ReadAsync(Slow, id, "", cancel.Token);
+        (await reader.NextAsync(cancel.Token))!.Dispose();
+
+        await cancel.CancelAsync();
+        Assert.That(async () => await RestAsync(reader, cancel.Token), Throws.InstanceOf<OperationCanceledException>());
+        await reader.DisposeAsync();
+
+        await EndsAsync(server, id);
+    }
+
+    [Test]
+    public async Task A_query_that_does_not_answer_is_a_timeout_and_no_cancellation_and_is_killed()
+    {
+        var server = await TestServers.ClickHouseAsync();
+        using var source = new ClickHouseSource(
+            new ClickHouseOptions { ConnectionString = server.ConnectionString, FirstByteTimeout = TimeSpan.FromMilliseconds(500) },
+            TimeProvider.System,
+            NullLogger<ClickHouseSource>.Instance);
+        var id = "silent-" + Guid.NewGuid();
+        var query = SourceQuery.Without("SELECT sum(sleepEachRow(0.01)) AS s FROM numbers(10000) SETTINGS max_block_size = 10, function_sleep_max_microseconds_per_block = 0");
+
+        await Assert.ThrowsAsync<TimeoutException>(() => source.ReadAsync(query, id, "", default));
+
+        await EndsAsync(server, id);
+    }
+
+    private static async Task<long> RowsAsync(byte[] bytes)
+    {
+        var stream = new TailStream(new MemoryStream(bytes), Limit, TimeProvider.System);
+        await using var reader = await SourceReader.OpenAsync(stream, () => Task.CompletedTask, default);
+        return await RestAsync(reader);
+    }
+
+    private static async Task<long> RestAsync(SourceReader reader, CancellationToken cancellationToken = default)
+    {
+        var rows = 0L;
+        while (await reader.NextAsync(cancellationToken) is { } batch)
+        {
+            rows += batch.Length;
+            batch.Dispose();
+        }
+
+        return rows;
+    }
+
+    private static async Task EndsAsync(LocalClickHouse server, string id)
+    {
+        var clock = System.Diagnostics.Stopwatch.StartNew();
+        while (await server.ExecuteAsync($"SELECT count() FROM system.processes WHERE query_id = '{id}'") != "0")
+        {
+            Assert.That(clock.Elapsed, Is.LessThan(Limit), "the query still runs on the server");
+            await Task.Delay(50);
+        }
+    }
+
+    private static ClickHouseSource Source(string connectionString) =>
+        new(new ClickHouseOptions { ConnectionString = connectionString }, TimeProvider.System, NullLogger<ClickHouseSource>.Instance);
+}
