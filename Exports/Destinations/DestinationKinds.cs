@@ -1,3 +1,4 @@
+using Exporter.Exports.Destinations.Files;
 using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Destinations;
@@ -6,7 +7,10 @@ namespace Exporter.Exports.Destinations;
 public static class DestinationKinds
 {
     /// <summary>All kinds, in the order of the help.</summary>
-    public static IReadOnlyList<DestinationKind> All { get; } = [];
+    public static IReadOnlyList<DestinationKind> All { get; } =
+    [
+        FilesOptions.Kind,
+    ];
 
     /// <summary>A kind by its name.</summary>
     /// <exception cref="UserErrorException">There is none of this name.</exception>

@@ -1,0 +1,58 @@
+using System.Runtime.CompilerServices;
+
+namespace Exporter.Exports.Destinations;
+
+/// <summary>The steps of a check, tried in their order up to the first that fails; what they made is removed in any case.</summary>
+internal static class DestinationCheck
+{
+    /// <summary>Runs a check.</summary>
+    /// <param name="destination">Sorts the errors.</param>
+    /// <param name="steps">Names and bodies; a body answers what it found.</param>
+    /// <param name="remove">Removes what the steps made, and whatever of it is there.</param>
+    /// <param name="cancellationToken">Cancels the check, not the removal.</param>
+    public static async IAsyncEnumerable<CheckResult> RunAsync(
+        IDestination destination,
+        IReadOnlyList<(string Name, Func<CancellationToken, Task<string>> Body)> steps,
+        Func<Task> remove,
+        [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        try
+        {
+            foreach (var (name, body) in steps)
+            {
+                var result = await TryAsync(destination, name, body, cancellationToken).ConfigureAwait(false);
+                yield return result;
+                if (!result.Ok)
+                {
+                    yield break;
+                }
+            }
+        }
+        finally
+        {
+            try
+            {
+                await remove().ConfigureAwait(false);
+            }
+            catch (Exception)
+            {
+                // The step that failed said why; a second message about the same cause helps nobody.
+            }
+        }
+    }
+
+    private static async Task<CheckResult> TryAsync(
+        IDestination destination, string name, Func<CancellationToken, Task<string>> body, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return new CheckResult(name, Ok: true, await body(cancellationToken).ConfigureAwait(false));
+        }
+        catch (Exception error) when (!cancellationToken.IsCancellationRequested && destination.Classify(error) is { } sorted)
+        {
+            var setting = sorted.Setting is null ? "" : $" Setting: {sorted.Setting}.";
+            var advice = sorted.Advice is null ? "" : $" {sorted.Advice}";
+            return new CheckResult(name, Ok: false, sorted.Message + setting + advice);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using Apache.Arrow;
+using Exporter.Exports.Formats;
+using Exporter.Exports.Model;
+
+namespace Exporter.Exports.Destinations.Files;
+
+/// <summary>Files in a folder. A file appears under its name whole and durable, or not at all.</summary>
+internal sealed class FilesDestination(FilesOptions options, FormatOptions format) : IDestination
+{
+    private readonly string _root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Root));
+    private readonly SliceKeys _keys = new(FilesOptions.PrefixSetting, options.Prefix, EncoderFactory.FileExtension(format));
+
+    // Intervals whose manifest of an earlier export this instance has removed: see ManifestGone.
+    private readonly ConcurrentDictionary<string, bool> _changing = new();
+
+    public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
+        new FilesCheck(this, _root, _keys.Start).RunAsync(cancellationToken);
+
+    public Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken) => Task.Run(
+        ISliceSink () =>
+        {
+            var folder = FolderOf(address.Export, address.Interval);
+            foreach (var left in Names(folder).Where(name => TemporaryName.IsOlder(name, address)))
+            {
+                File.Delete(Path.Combine(folder, left));
+            }
+
+            return new FileSliceSink(this, format, schema, address, folder, _keys);
+        },
+        cancellationToken);
+
+    public async Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken)
+    {
+        var document = ManifestDocument.Of(manifest);
+        var folder = FolderOf(manifest.Export, manifest.Interval);
+        CheckFiles(document);
+
+        // A manifest must not stand beside files that it does not list, so these go first; readers of the old one are told by
+        // its absence.
+        var listed = document.Files.Select(file => Path.GetFileName(file.File)).ToHashSet(StringComparer.Ordinal);
+        var stale = Names(folder).Where(name => TemporaryName.Is(name) || (SliceKeys.IsSliceName(name) && !listed.Contains(name))).ToList();
+        if (stale.Any(SliceKeys.IsSliceName))
+        {
+            ManifestGone(folder);
+        }
+
+        stale.ForEach(name => File.Delete(Path.Combine(folder, name)));
+        await FileFolder.WriteAsync(
+            Path.Combine(folder, ManifestDocument.FileName),
+            Path.Combine(folder, TemporaryName.OfManifest(manifest.RunId)),
+            document.ToBytes(),
+            cancellationToken).ConfigureAwait(false);
+        _changing.TryRemove(folder, out _);
+    }
+
+    public ExportError? Classify(Exception exception) => FileErrors.Sort(exception);
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    /// <summary>Removes the manifest of an earlier export of the interval before the first of its files changes, so that a
+    /// manifest never lies.</summary>
+    internal void ManifestGone(string folder)
+    {
+        if (_changing.ContainsKey(folder))
+        {
+            return;
+        }
+
+        var manifest = Path.Combine(folder, ManifestDocument.FileName);
+        if (File.Exists(manifest))
+        {
+            File.Delete(manifest);
+            FileFolder.Sync(folder);
+        }
+
+        _changing[folder] = true;
+    }
+
+    private static IEnumerable<string> Names(string folder) => Directory.EnumerateFiles(folder).Select(path => Path.GetFileName(path)).ToList();
+
+    private string FolderOf(string export, DataInterval interval)
+    {
+        if (!Directory.Exists(_root))
+        {
+            throw new UserErrorException(
+                FilesOptions.RootSetting, $"There is no folder {_root}.", "Create or mount it on every machine that a worker runs on.");
+        }
+
+        var folder = Path.Combine(_root, _keys.Folder(export, interval).TrimEnd('/'));
+        FileFolder.Create(_root, folder);
+        return folder;
+    }
+
+    private void CheckFiles(ManifestDocument document)
+    {
+        foreach (var file in document.Files)
+        {
+            var found = new FileInfo(Path.Combine(_root, file.File));
+            if (!found.Exists || found.Length != file.Bytes)
+            {
+                var now = found.Exists ? string.Create(CultureInfo.InvariantCulture, $"has {found.Length} bytes instead of {file.Bytes}") : "is gone";
+                throw new UserErrorException(
+                    FilesOptions.RootSetting,
+                    $"{found.FullName} was committed and {now}.",
+                    "See that nothing else writes or deletes there, then export the interval again.");
+            }
+        }
+    }
+}

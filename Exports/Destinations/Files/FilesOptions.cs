@@ -1,0 +1,37 @@
+namespace Exporter.Exports.Destinations.Files;
+
+/// <summary>Where files go.</summary>
+internal sealed record FilesOptions
+{
+    public const string RootSetting = "root";
+    public const string PrefixSetting = "prefix";
+
+    public static DestinationKind Kind { get; } = new()
+    {
+        Name = "files",
+        Description = "Files in a folder of this machine, or of one that is mounted.",
+        Settings =
+        [
+            new(RootSetting, SettingType.Text, "The folder, as an absolute path; it must be there.") { Required = true },
+            new(PrefixSetting, SettingType.Text, "Folders below the root, separated by slashes. Default none."),
+        ],
+        Open = (destination, format) => new FilesDestination(DestinationOptions.Read<FilesOptions>(destination).Validate(), format),
+    };
+
+    /// <summary>The folder below which everything lies; absolute, and there already, so that a folder that is not mounted
+    /// is noticed.</summary>
+    public required string Root { get; init; }
+
+    /// <summary>Folders below it. Default none.</summary>
+    public string Prefix { get; init; } = "";
+
+    public FilesOptions Validate()
+    {
+        if (!Path.IsPathFullyQualified(Root) || Root.Contains('\0', StringComparison.Ordinal))
+        {
+            throw new UserErrorException(RootSetting, $"\"{Root}\" is no absolute path.", "Give the whole path of a folder, such as /var/lib/exports.");
+        }
+
+        return this;
+    }
+}
