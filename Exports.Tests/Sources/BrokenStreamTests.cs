@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Sources;
 using Exporter.Exports.Testing;
@@ -45,6 +47,42 @@ internal sealed class BrokenStreamTests
         Assert.That(SourceErrors.Classify(again!)!.Kind, Is.EqualTo(ErrorKind.Transient));
     }
 
+    [TestCase(true)]
+    [TestCase(false)]
+    public async Task A_connection_that_is_cut_is_an_error_that_is_tried_again(bool politely)
+    {
+        var server = await TestServers.ClickHouseAsync();
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var port = ((IPEndPoint)listener.LocalEndpoint).Port;
+        var relaying = RelayAsync(listener, server.HttpPort, 200_000, politely);
+        using var source = Source(server.ConnectionString.Replace($"Port={server.HttpPort}", $"Port={port}", StringComparison.Ordinal));
+        await using var reader = await source.ReadAsync(SourceQuery.Without("SELECT number, randomString(100) FROM numbers(100000)"), "cut-" + Guid.NewGuid(), "", default);
+
+        var error = await Assert.ThrowsAsync<SourceException>(() => RestAsync(reader));
+
+        Assert.That(SourceErrors.Classify(error!)!.Kind, Is.EqualTo(ErrorKind.Transient));
+        Assert.That(reader.BytesRead, Is.GreaterThan(100_000), "it broke in the middle");
+        await relaying;
+    }
+
+    [Test]
+    public async Task An_expression_that_fails_for_some_row_is_the_users_to_mend()
+    {
+        var server = await TestServers.ClickHouseAsync();
+        using var source = Source(server.ConnectionString);
+        var query = SourceQuery.Without("SELECT toInt64(if(number = 50000, 'x', '1')) AS n FROM numbers(100000) SETTINGS max_threads = 1");
+
+        var error = await Assert.ThrowsAsync<SourceException>(async () =>
+        {
+            await using var reader = await source.ReadAsync(query, Guid.NewGuid().ToString(), "", default);
+            await RestAsync(reader);
+        });
+
+        var sorted = SourceErrors.Classify(error!)!;
+        Assert.That((sorted.Kind, sorted.Setting), Is.EqualTo((ErrorKind.User, "columns")));
+    }
+
     [Test]
     public async Task A_cancelled_read_kills_its_query()
     {
@@ -76,6 +114,35 @@ internal sealed class BrokenStreamTests
         await Assert.ThrowsAsync<TimeoutException>(() => source.ReadAsync(query, id, "", default));
 
         await EndsAsync(server, id);
+    }
+
+    // One connection, cut after so many bytes of the answer: by FIN in place of the rest, or by RST.
+    private static async Task RelayAsync(TcpListener listener, int port, int most, bool politely)
+    {
+        using var near = await listener.AcceptTcpClientAsync();
+        using var far = new TcpClient();
+        await far.ConnectAsync(IPAddress.Loopback, port);
+        var asking = near.GetStream().CopyToAsync(far.GetStream());
+        var buffer = new byte[4096];
+        for (var passed = 0; passed < most;)
+        {
+            var count = await far.GetStream().ReadAsync(buffer);
+            await near.GetStream().WriteAsync(buffer.AsMemory(0, count));
+            passed += count;
+        }
+
+        if (politely)
+        {
+            near.Client.Shutdown(SocketShutdown.Both);
+        }
+        else
+        {
+            near.LingerState = new LingerOption(true, 0);
+        }
+
+        near.Close();
+        listener.Stop();
+        await asking.ContinueWith(static _ => { }, TaskScheduler.Default);
     }
 
     private static async Task<long> RowsAsync(byte[] bytes)
