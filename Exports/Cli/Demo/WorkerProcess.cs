@@ -38,7 +38,7 @@ internal sealed class WorkerProcess : IAsyncDisposable
                 ["EXPORTER_POSTGRES"] = servers.Database,
                 ["EXPORTER_CLICKHOUSE"] = servers.ClickHouse.ConnectionString,
                 ["EXPORTER_ENCRYPTION_KEY"] = servers.Key,
-                ["EXPORTER_LEASE"] = lease.TotalSeconds.ToString("0", System.Globalization.CultureInfo.InvariantCulture) + "s",
+                ["EXPORTER_WORKER_LEASE"] = lease.TotalSeconds.ToString("0", System.Globalization.CultureInfo.InvariantCulture) + "s",
             },
         };
         var worker = new WorkerProcess(new Process { StartInfo = start });
