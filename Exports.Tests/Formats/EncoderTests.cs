@@ -60,7 +60,7 @@ internal sealed class EncoderTests
         Assert.That(() => EncoderFactory.Validate(snappy), Throws.TypeOf<UserErrorException>().With.Property("Setting").EqualTo("compression"));
         Assert.That(
             () => EncoderFactory.Validate(rows),
-            Throws.TypeOf<UserErrorException>().With.Property("Setting").EqualTo("rowGroupRows").And.Message.Contains("999"));
+            Throws.TypeOf<UserErrorException>().With.Property("Setting").EqualTo("row_group_rows").And.Message.Contains("999"));
         Assert.That(() => EncoderFactory.Validate(new FormatOptions()), Throws.Nothing);
     }
 

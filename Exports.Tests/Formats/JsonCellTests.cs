@@ -48,9 +48,9 @@ internal sealed class JsonCellTests
     public void Texts_of_any_content_stay_one_line_of_valid_json()
     {
         var texts = new StringArray.Builder().Append("a\"b\\c\n\u0001é😀<&").Append("").AppendNull().Build();
-        Assert.That(Lines(texts), Is.EqualTo(new[] { "\"a\\\"b\\\\c\\n\\u0001é\uD83D\uDE00<&\"", "\"\"", "null" }));
+        Assert.That(Lines(texts), Is.EqualTo(new[] { "\"a\\\"b\\\\c\\n\\u0001é\\uD83D\\uDE00<&\"", "\"\"", "null" }));
         var broken = Array(StringType.Default, [0xff, (byte)'x']);
-        Assert.That(Lines(broken), Is.EqualTo(new[] { "\"\uFFFDx\"" }), "bytes that are not UTF-8 become U+FFFD");
+        Assert.That(Lines(broken), Is.EqualTo(new[] { "\"\\uFFFDx\"" }), "bytes that are not UTF-8 become U+FFFD");
         Assert.That(Lines(Array(BinaryType.Default, [0xff, 0])), Is.EqualTo(new[] { "\"/wA=\"" }));
     }
 

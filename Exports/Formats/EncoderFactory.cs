@@ -16,7 +16,7 @@ internal static class EncoderFactory
     {
         if (!Enum.IsDefined(options.Format))
         {
-            throw new UserErrorException("format", $"There is no format {options.Format}.", "Use parquet or jsonLines.");
+            throw new UserErrorException("format", $"There is no format {options.Format}.", "Use parquet or json_lines.");
         }
 
         if (!Enum.IsDefined(options.Compression))
@@ -32,7 +32,7 @@ internal static class EncoderFactory
         if (options.RowGroupRows is < LeastRowGroupRows or > MostRowGroupRows)
         {
             throw new UserErrorException(
-                "rowGroupRows", $"The value {options.RowGroupRows} is out of range.", $"Use {LeastRowGroupRows} to {MostRowGroupRows}.");
+                "row_group_rows", $"The value {options.RowGroupRows} is out of range.", $"Use {LeastRowGroupRows} to {MostRowGroupRows}.");
         }
     }
 
