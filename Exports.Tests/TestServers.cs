@@ -11,6 +11,7 @@ public sealed class TestServers
     private static readonly SemaphoreSlim Starting = new(1);
     private static LocalPostgres? _postgres;
     private static LocalClickHouse? _clickHouse;
+    private static LocalS3? _s3;
 
     /// <summary>The connection string of a new, empty PostgreSQL database.</summary>
     public static async Task<string> NewPostgresAsync()
@@ -35,11 +36,15 @@ public sealed class TestServers
     public static Task<LocalClickHouse> ClickHouseAsync() =>
         StartedAsync(() => _clickHouse, async () => _clickHouse = await LocalClickHouse.StartAsync());
 
+    /// <summary>The test run's S3 server; use a bucket of your own in it.</summary>
+    public static Task<LocalS3> S3Async() => StartedAsync(() => _s3, async () => _s3 = await LocalS3.StartAsync());
+
     [OneTimeTearDown]
     public async Task EndAsync()
     {
         await (_postgres?.DisposeAsync() ?? ValueTask.CompletedTask);
         await (_clickHouse?.DisposeAsync() ?? ValueTask.CompletedTask);
+        await (_s3?.DisposeAsync() ?? ValueTask.CompletedTask);
     }
 
     private static async Task<T> StartedAsync<T>(Func<T?> started, Func<Task<T>> start)
