@@ -1,5 +1,6 @@
 using System.Globalization;
 using Exporter.Engine.Workflows;
+using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 using Microsoft.Extensions.Logging;
 
@@ -22,7 +23,7 @@ internal sealed class ExportWorkflow(
         var options = OptionsFor(order.Interval);
 
         var plan = await run.StepAsync("plan", step => ErrorClassifier.SortedAsync(
-            () => planner.PlanAsync(order.Export, order.Interval, step.Heartbeat, step.CancellationToken)), options).ConfigureAwait(false);
+            () => Heartbeats.WhileAsync(step, planner.PlanAsync(order.Export, order.Interval, step.CancellationToken))), options).ConfigureAwait(false);
         await run.StepInTransactionAsync("record plan", async (step, transaction) =>
         {
             await runs.PlanAsync(transaction, run.RunId, plan.Slices, step.CancellationToken).ConfigureAwait(false);
@@ -33,14 +34,14 @@ internal sealed class ExportWorkflow(
 
         var receipts = await run.StepsAsync("slice", plan.Slices, order.Export.Settings.ParallelSlices, async (step, slice) =>
         {
-            var destination = await destinations.OpenAsync(order.Export, step.CancellationToken).ConfigureAwait(false);
+            var destination = await OpenAsync(step, order).ConfigureAwait(false);
             return await ErrorClassifier.SortedAsync(
                 () => exporter.ExportAsync(step, order, plan, slice, destination), destination).ConfigureAwait(false);
         }, options).ConfigureAwait(false);
 
         var late = await run.StepAsync("finish", async step =>
         {
-            var destination = await destinations.OpenAsync(order.Export, step.CancellationToken).ConfigureAwait(false);
+            var destination = await OpenAsync(step, order).ConfigureAwait(false);
             return await ErrorClassifier.SortedAsync(
                 () => finisher.FinishAsync(step, order, plan, receipts, destination), destination).ConfigureAwait(false);
         }, options).ConfigureAwait(false);
@@ -51,6 +52,9 @@ internal sealed class ExportWorkflow(
             return new ExportOutput(receipts.Sum(receipt => receipt.Rows), receipts.Sum(receipt => receipt.Bytes), receipts.Count, late);
         })).ConfigureAwait(false);
     }
+
+    private Task<IDestination> OpenAsync(IStepContext step, RunOrder order) =>
+        ErrorClassifier.SortedAsync(() => destinations.OpenAsync(order.Export, step.CancellationToken));
 
     // Attempts may take as long as years of production have shown that they do; signs of life come with every batch.
     private static StepOptions OptionsFor(DataInterval interval) => new()

@@ -28,8 +28,7 @@ internal sealed class RunFinisher(RunPlanner planner)
                 continue;
             }
 
-            var now = await planner.RecountAsync(order.Export, slice, step.CancellationToken).ConfigureAwait(false);
-            step.Heartbeat();
+            var now = await Heartbeats.WhileAsync(step, planner.RecountAsync(order.Export, slice, step.CancellationToken)).ConfigureAwait(false);
             if (now != receipt.Rows)
             {
                 throw new NonRetryableException(string.Create(

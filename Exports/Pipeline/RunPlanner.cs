@@ -8,30 +8,30 @@ internal sealed class RunPlanner(ClickHouseSource source)
 {
     private const int Buckets = 500;
 
-    /// <summary>No cursor range is cut finer than this; a heavier one is cut by hash of the key.</summary>
+    // The record of a run holds its slices, and each is a step.
+    private const int MostSlices = 10_000;
+
+    /// <summary>No cursor range is cut finer than this where there is a key; a heavier one is cut by its hash.</summary>
     private static readonly TimeSpan Finest = TimeSpan.FromSeconds(1);
 
     /// <summary>Plans a run.</summary>
     /// <param name="export">The batch export.</param>
     /// <param name="interval">The data interval.</param>
-    /// <param name="beat">Called between queries, as a sign of life.</param>
     /// <param name="cancellationToken">Cancels the queries.</param>
-    public async Task<ExportPlan> PlanAsync(BatchExport export, DataInterval interval, Action beat, CancellationToken cancellationToken)
+    public async Task<ExportPlan> PlanAsync(BatchExport export, DataInterval interval, CancellationToken cancellationToken)
     {
         var model = export.Model;
         var columns = await source.DescribeAsync(model, cancellationToken).ConfigureAwait(false);
-        beat();
         if (await source.RowBytesAsync(model, columns, interval, cancellationToken).ConfigureAwait(false) is not { } rowBytes)
         {
             return new ExportPlan(columns, []);
         }
 
-        beat();
         var target = Math.Max(1, (long)(export.Settings.TargetSliceBytes / Math.Max(rowBytes, 1)));
         var parts = new List<(DataInterval, int, int, long)>();
         if (MayCutByCursor(model))
         {
-            await CutAsync(interval).ConfigureAwait(false);
+            await CutAsync(interval, SlicePlanner.Width(interval, Buckets)).ConfigureAwait(false);
         }
         else
         {
@@ -41,20 +41,27 @@ internal sealed class RunPlanner(ClickHouseSource source)
 
         return new ExportPlan(columns, SlicePlanner.Number(parts));
 
-        async Task CutAsync(DataInterval range)
+        // Each look is finer than the one before, also when all rows lie in one bucket and the piece is the whole range again.
+        async Task CutAsync(DataInterval range, TimeSpan width)
         {
-            var width = SlicePlanner.Width(range, Buckets);
             var counts = await source.CountByCursorAsync(model, range, width, cancellationToken).ConfigureAwait(false);
-            beat();
-            foreach (var piece in SlicePlanner.Cut(range, width, counts, target))
+            target = Math.Max(target, counts.Sum(bucket => bucket.Rows) / MostSlices);
+            var pieces = SlicePlanner.Cut(range, width, counts, target);
+            if (pieces.Count == 0 && range != interval)
+            {
+                // Its rows have gone since they were counted; without it the plan would have a gap.
+                pieces = [new Piece(range, 0)];
+            }
+
+            foreach (var piece in pieces)
             {
                 if (!SlicePlanner.IsHeavy(piece.Rows, target))
                 {
                     parts.Add((piece.Range, 0, 1, piece.Rows));
                 }
-                else if (piece.Range.End - piece.Range.Start > Finest && piece.Range != range)
+                else if (width > (model.KeyColumns.Count > 0 ? Finest : TimeSpan.FromMicroseconds(1)))
                 {
-                    await CutAsync(piece.Range).ConfigureAwait(false);
+                    await CutAsync(piece.Range, SlicePlanner.Width(new DataInterval(interval.Start, interval.Start + width), Buckets)).ConfigureAwait(false);
                 }
                 else if (model.KeyColumns.Count > 0)
                 {
@@ -68,12 +75,13 @@ internal sealed class RunPlanner(ClickHouseSource source)
             }
         }
 
+        // A bucket without rows is a slice too: rows may come to it before it is read.
         async Task HashAsync(DataInterval range, long rows)
         {
             var buckets = SlicePlanner.HashBuckets(rows, target);
             var counts = await source.CountByHashAsync(model, range, buckets, cancellationToken).ConfigureAwait(false);
-            beat();
-            parts.AddRange(counts.Select(count => (range, (int)count.Number, buckets, count.Rows)));
+            var byNumber = counts.ToDictionary(count => (int)count.Number, count => count.Rows);
+            parts.AddRange(Enumerable.Range(0, buckets).Select(bucket => (range, bucket, buckets, byNumber.GetValueOrDefault(bucket))));
         }
     }
 
@@ -87,7 +95,7 @@ internal sealed class RunPlanner(ClickHouseSource source)
     }
 
     // Rows of one key must be in one slice, or dedup would see only some of them; rows of different cursor values may be of
-    // one key unless the cursor is a part of the key.
+    // one key unless the cursor is a part of the key. FINAL looks at the whole table before the range is applied.
     private static bool MayCutByCursor(SourceModel model) =>
-        model.Dedup == Dedup.None || model.KeyColumns.Contains(model.CursorColumn);
+        model.Dedup is Dedup.None or Dedup.Final || model.KeyColumns.Contains(model.CursorColumn);
 }

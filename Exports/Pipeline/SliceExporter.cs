@@ -11,8 +11,6 @@ namespace Exporter.Exports.Pipeline;
 /// <summary>One attempt of one slice: read, write, commit at the destination, then commit here. Reading goes on while writing.</summary>
 internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, MemoryBudget memory)
 {
-    private static readonly TimeSpan Beat = TimeSpan.FromSeconds(5);
-
     /// <summary>Exports a slice, or answers the receipt of an earlier attempt that died after its commit.</summary>
     public async Task<SliceReceipt> ExportAsync(
         IStepContext step, RunOrder order, ExportPlan plan, Slice slice, IDestination destination)
@@ -48,13 +46,8 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
         {
             export = order.Export.Name, run = step.RunId, slice = slice.Number, attempt = step.Attempt, epoch = step.FencingToken,
         });
-        var opening = source.ReadAsync(QueryBuilder.Rows(order.Export.Model, plan.Columns, slice), queryId, comment, stop);
-        while (await Task.WhenAny(opening, Task.Delay(Beat, stop)).ConfigureAwait(false) != opening && !stop.IsCancellationRequested)
-        {
-            step.Heartbeat();
-        }
-
-        return await opening.ConfigureAwait(false);
+        return await Heartbeats.WhileAsync(
+            step, source.ReadAsync(QueryBuilder.Rows(order.Export.Model, plan.Columns, slice), queryId, comment, stop)).ConfigureAwait(false);
     }
 
     private async Task<long> MoveAsync(IStepContext step, SourceReader reader, ISliceSink sink, CancellationTokenSource stop)

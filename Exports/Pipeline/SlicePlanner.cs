@@ -3,7 +3,6 @@ using Exporter.Exports.Sources;
 
 namespace Exporter.Exports.Pipeline;
 
-
 /// <summary>A part of a range with the rows that were counted in it.</summary>
 /// <param name="Range">The part.</param>
 /// <param name="Rows">Its rows; more than 0, unless it is the whole of an empty range.</param>
