@@ -23,7 +23,7 @@ public static class ExportServices
         return engine;
     }
 
-    /// <summary>Adds what moves rows: the workflow of batch export runs. Workers for its queue are added by the caller.</summary>
+    /// <summary>Adds what moves rows: the workflows of batch export runs and of backfills. Workers for their queues are added by the caller.</summary>
     /// <param name="engine">The engine.</param>
     /// <param name="source">Where rows are read.</param>
     /// <param name="memory">Bytes that all lanes together may read ahead. Default 256 MiB; at least 1 MiB.</param>
@@ -40,6 +40,6 @@ public static class ExportServices
         services.TryAddSingleton<RunFinisher>();
         services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);
         services.TryAddScoped<DestinationOfRun>();
-        return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow);
+        return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow).AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow);
     }
 }

@@ -9,6 +9,7 @@ internal sealed class ExportDatabase(NpgsqlDataSource data, string resource)
 {
     private readonly SqlFile _sql = SqlFile.Load(typeof(ExportDatabase).Assembly, resource);
 
+    /// <summary>Commits what the body did, unless it rolled back itself or throws.</summary>
     public async Task<T> InTransactionAsync<T>(Func<NpgsqlTransaction, Task<T>> body, CancellationToken cancellationToken)
     {
         var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
@@ -16,7 +17,11 @@ internal sealed class ExportDatabase(NpgsqlDataSource data, string resource)
         var transaction = await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
         await using var rollingBack = transaction.ConfigureAwait(false);
         var result = await body(transaction).ConfigureAwait(false);
-        await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
+        if (transaction.Connection is not null)
+        {
+            await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
+        }
+
         return result;
     }
 

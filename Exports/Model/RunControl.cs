@@ -7,6 +7,9 @@ namespace Exporter.Exports.Model;
 /// <summary>Starts and steers batch export runs: the engine's run and the row in <c>exports.run</c> exist together or not at all.</summary>
 public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunStore runs)
 {
+    // After the runs that schedules and people start.
+    private const short BackfillPriority = 10;
+
     private readonly ExportDatabase _database = new(data, "sql/batch_exports.sql");
 
     /// <summary>Starts a run of one data interval by hand.</summary>
@@ -45,6 +48,51 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
         return runId;
     }
 
+    /// <summary>Starts the run of an interval for a backfill, or finds the one that was started before.</summary>
+    /// <returns>The run; null when another run is exporting a part of the interval, so try again later; or skipped.</returns>
+    /// <exception cref="UserErrorException">The export was deleted, or what is covered overlaps the interval in part.</exception>
+    internal Task<BackfillStart?> StartForBackfillAsync(BackfillView backfill, DataInterval interval, CancellationToken cancellationToken) =>
+        _database.InTransactionAsync<BackfillStart?>(
+            async transaction =>
+            {
+                var exportId = backfill.BatchExportId;
+                await BatchExportStore.LockAsync(_database, transaction, exportId, backfill.BatchExport, cancellationToken).ConfigureAwait(false);
+                var started = await engine.StartAsync(
+                    ExportInput.Workflow,
+                    new ExportInput { BatchExportId = exportId },
+                    new StartOptions
+                    {
+                        IdempotencyKey = $"backfill:{backfill.BackfillId}:{interval.ToKey()}",
+                        Queue = ExportInput.Queue,
+                        Priority = BackfillPriority,
+                        Tags = new Dictionary<string, string> { ["batch_export"] = backfill.BatchExport, ["backfill"] = backfill.BackfillId.ToString() },
+                    },
+                    transaction,
+                    cancellationToken).ConfigureAwait(false);
+                if (!started.IsNew)
+                {
+                    return new BackfillStart(started.RunId);
+                }
+
+                // From here on, leaving without the row takes the engine's run back with it.
+                if (!backfill.Replace && await runs.IsCoveredAsync(exportId, interval, cancellationToken).ConfigureAwait(false))
+                {
+                    await transaction.RollbackAsync(cancellationToken).ConfigureAwait(false);
+                    return new BackfillStart(null);
+                }
+
+                if (await runs.FindObstacleAsync(transaction, started.RunId, exportId, interval, cancellationToken).ConfigureAwait(false) is { } obstacle)
+                {
+                    await transaction.RollbackAsync(cancellationToken).ConfigureAwait(false);
+                    return obstacle.Passes ? null : throw obstacle.Error;
+                }
+
+                await runs.InsertAsync(
+                    transaction, new(started.RunId, exportId, interval, RunTrigger.Backfill, backfill.BackfillId), cancellationToken).ConfigureAwait(false);
+                return new BackfillStart(started.RunId);
+            },
+            cancellationToken);
+
     /// <summary>Asks a run to end.</summary>
     /// <returns>False when it has ended.</returns>
     /// <exception cref="UserErrorException">There is no such run.</exception>
@@ -66,7 +114,11 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
             {
                 // The export stays locked until the engine has the run again, so nothing starts in between.
                 await BatchExportStore.LockAsync(_database, transaction, run.BatchExportId, run.BatchExport, cancellationToken).ConfigureAwait(false);
-                await runs.CheckApartAsync(transaction, runId, run.BatchExportId, run.Interval(), cancellationToken).ConfigureAwait(false);
+                if (await runs.FindObstacleAsync(transaction, runId, run.BatchExportId, run.Interval(), cancellationToken).ConfigureAwait(false) is { } obstacle)
+                {
+                    throw obstacle.Error;
+                }
+
                 return await engine.RetryAsync(runId, cancellationToken).ConfigureAwait(false);
             },
             cancellationToken).ConfigureAwait(false)
@@ -85,3 +137,6 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
             },
             cancellationToken);
 }
+
+/// <summary>The run that a backfill started for an interval; null when the interval is covered and was left out.</summary>
+internal sealed record BackfillStart(Guid? RunId);

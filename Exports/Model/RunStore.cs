@@ -134,7 +134,11 @@ public sealed class RunStore(NpgsqlDataSource data)
         await BatchExportStore.LockAsync(_exports, transaction, batchExportId, null, cancellationToken).ConfigureAwait(false);
         var interval = await _database.FirstAsync<IntervalRow>(transaction, "FindInterval", new { RunId = runId }, cancellationToken).ConfigureAwait(false)
             ?? throw new InvalidOperationException($"Run {runId} has no row in exports.run.");
-        await CheckCoverageAsync(transaction, runId, batchExportId, interval.ToInterval(), cancellationToken).ConfigureAwait(false);
+        if (await FindCoverageAsync(transaction, runId, batchExportId, interval.ToInterval(), cancellationToken).ConfigureAwait(false) is { } obstacle)
+        {
+            throw obstacle.Error;
+        }
+
         var finished = await _database.ExecuteAsync(
             transaction, "FinishRun", new { RunId = runId, LateRows = lateRows }, cancellationToken).ConfigureAwait(false);
         if (finished != 1)
@@ -167,15 +171,24 @@ public sealed class RunStore(NpgsqlDataSource data)
             "IsCovered", new { BatchExportId = batchExportId, interval.Start, interval.End }, cancellationToken);
     }
 
+    /// <summary>The names of the workers that live and take batch export runs.</summary>
+    internal Task<IReadOnlyList<string>> LiveWorkersAsync(CancellationToken cancellationToken) =>
+        _database.ListAsync<string>("LiveWorkers", new { ExportInput.Queue }, cancellationToken);
+
     /// <summary>The time of everything that is stored.</summary>
     internal async Task<DateTimeOffset> ClockAsync(CancellationToken cancellationToken) =>
         new(await _database.FirstAsync<DateTime>("Clock", new { }, cancellationToken).ConfigureAwait(false));
 
-    /// <summary>Inserts a run, unless another one moves a part of its interval. Locks the export first.</summary>
+    /// <summary>Inserts a run. Locks the export first.</summary>
+    /// <exception cref="UserErrorException">A run in progress or a covered interval is in the way.</exception>
     internal async Task InsertAsync(NpgsqlTransaction transaction, NewRun run, CancellationToken cancellationToken)
     {
         await BatchExportStore.LockAsync(_exports, transaction, run.BatchExportId, null, cancellationToken).ConfigureAwait(false);
-        await CheckApartAsync(transaction, run.RunId, run.BatchExportId, run.Interval, cancellationToken).ConfigureAwait(false);
+        if (await FindObstacleAsync(transaction, run.RunId, run.BatchExportId, run.Interval, cancellationToken).ConfigureAwait(false) is { } obstacle)
+        {
+            throw obstacle.Error;
+        }
+
         await _database.ExecuteAsync(
             transaction,
             "InsertRun",
@@ -183,33 +196,29 @@ public sealed class RunStore(NpgsqlDataSource data)
             cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Throws when a run in progress or a covered interval is in the way. The export is locked.</summary>
-    internal async Task CheckApartAsync(
+    /// <summary>What is in the way of exporting an interval; null when nothing is. The export is locked.</summary>
+    internal async Task<Obstacle?> FindObstacleAsync(
         NpgsqlTransaction transaction, Guid runId, Guid batchExportId, DataInterval interval, CancellationToken cancellationToken)
     {
         var parameters = new { RunId = runId, BatchExportId = batchExportId, interval.Start, interval.End };
-        if (await _database.FirstAsync<IntervalRow>(transaction, "OverlappingRun", parameters, cancellationToken).ConfigureAwait(false) is { } other)
-        {
-            throw new UserErrorException(
+        return await _database.FirstAsync<IntervalRow>(transaction, "OverlappingRun", parameters, cancellationToken).ConfigureAwait(false) is { } other
+            ? new Obstacle(Passes: true, new UserErrorException(
                 "interval",
                 $"Run {other.RunId} is exporting {other.ToInterval()}, so {interval} cannot be exported now.",
-                "Wait until it has ended, or cancel it.");
-        }
-
-        await CheckCoverageAsync(transaction, runId, batchExportId, interval, cancellationToken).ConfigureAwait(false);
+                "Wait until it has ended, or cancel it."))
+            : await FindCoverageAsync(transaction, runId, batchExportId, interval, cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task CheckCoverageAsync(
+    private async Task<Obstacle?> FindCoverageAsync(
         NpgsqlTransaction transaction, Guid runId, Guid batchExportId, DataInterval interval, CancellationToken cancellationToken)
     {
         var parameters = new { RunId = runId, BatchExportId = batchExportId, interval.Start, interval.End };
-        if (await _database.FirstAsync<IntervalRow>(transaction, "OverlappingCoverage", parameters, cancellationToken).ConfigureAwait(false) is { } covered)
-        {
-            throw new UserErrorException(
+        return await _database.FirstAsync<IntervalRow>(transaction, "OverlappingCoverage", parameters, cancellationToken).ConfigureAwait(false) is { } covered
+            ? new Obstacle(Passes: false, new UserErrorException(
                 "interval",
                 $"{covered.ToInterval()} was exported by run {covered.RunId} and overlaps {interval} in part, so rows would be there twice.",
-                "Export exactly that interval again, or one that does not touch it.");
-        }
+                "Export exactly that interval again, or one that does not touch it."))
+            : null;
     }
 
     private sealed class IntervalRow
@@ -239,6 +248,9 @@ public sealed record RunFilter
     /// <summary>At most so many. Default 50.</summary>
     public int Limit { get; init; } = 50;
 }
+
+/// <summary>Why an interval cannot be exported now. <paramref name="Passes"/>: it will be gone by itself.</summary>
+internal sealed record Obstacle(bool Passes, UserErrorException Error);
 
 /// <summary>A run that is not there yet.</summary>
 internal sealed record NewRun(Guid RunId, Guid BatchExportId, DataInterval Interval, RunTrigger Trigger, Guid? BackfillId = null);

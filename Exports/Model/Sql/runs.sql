@@ -95,3 +95,6 @@ order by created_at desc, run_id desc limit @Limit
 -- name: ListSlices
 -- Index: slice_pkey.
 select to_json(s)::text from exports.slices s where run_id = @RunId order by slice
+
+-- name: LiveWorkers
+select name from engine.workers where queue = @Queue and alive and state = 'active' order by name

@@ -1,0 +1,133 @@
+using System.CommandLine;
+using Exporter.Exports.Destinations;
+using Exporter.Exports.Model;
+
+namespace Exporter.Exports.Cli;
+
+/// <summary><c>exporter export</c>.</summary>
+internal static class ExportCommands
+{
+    public static Command All() => new CliCommand("export", "Batch exports: what leaves the source, how, where to, and when", "exporter export list")
+        .With(new ExportCreateCommand().Command, List(), Show(), Run(), Pause(), Unpause(), Delete());
+
+    private static CliCommand List() => new CliCommand("list", "List batch exports", "exporter export list", "exporter export list --json").Does(async (_, session, cancellationToken) =>
+    {
+        var exports = await session.Exports.ListAsync(cancellationToken).ConfigureAwait(false);
+        session.Output.Answer(exports, output => output.Table(
+            ["NAME", "TABLE", "DESTINATION", "SCHEDULE", "STATE", "NEXT RUN"],
+            exports.Select(one => (IReadOnlyList<string?>)
+                [one.Name, one.Model.Table, one.Destination, one.Schedule.ToString(), one.Paused ? "paused" : "active", Output.Text(one.NextAt)]),
+            "There are no batch exports; see `exporter export create --help`."));
+    });
+
+    private static CliCommand Show()
+    {
+        var name = Name();
+        return new CliCommand("show", "Show a batch export", "exporter export show events").With(name).Does(async (parse, session, cancellationToken) =>
+        {
+            var one = await session.Exports.GetAsync(parse.GetRequiredValue(name), cancellationToken).ConfigureAwait(false);
+            session.Output.Answer(one, output => output.Details(Details(one)));
+        });
+    }
+
+    private static CliCommand Run()
+    {
+        var name = Name();
+        var start = Values.Time("--start", "The interval's start, a boundary of the schedule");
+        var end = Values.Time("--end", "The interval's end, a boundary of the schedule");
+        var wait = new Option<bool>("--wait") { Description = "Wait until it has ended; the exit status says how" };
+        return new CliCommand(
+            "run",
+            "Export one data interval now: the last one that has ended, or the one given. An interval that was exported before is replaced",
+            "exporter export run events --wait",
+            "exporter export run events --start 2026-03-01 --end 2026-03-02").With(name, start, end, wait).Does(async (parse, session, cancellationToken) =>
+            {
+                var export = await session.Exports.GetAsync(parse.GetRequiredValue(name), cancellationToken).ConfigureAwait(false);
+                var interval = (parse.GetValue(start), parse.GetValue(end)) switch
+                {
+                    (null, null) => null,
+                    ({ } from, { } to) => Interval(from, to),
+                    _ => throw new UserErrorException("start", "Only one of --start and --end is given.", "Give both, or none for the last interval that has ended."),
+                };
+                var runId = await session.Control.StartAsync(export, interval, session.Actor, cancellationToken).ConfigureAwait(false);
+                if (parse.GetValue(wait))
+                {
+                    return await RunCommands.WaitAsync(session, runId, cancellationToken).ConfigureAwait(false);
+                }
+
+                var run = await session.Runs.GetAsync(runId, cancellationToken).ConfigureAwait(false);
+                session.Output.Answer(run, output => output.Line($"Started run {runId} of {run.Interval()}; see `exporter run show {runId}`."));
+                return ExitStatus.Ok;
+            });
+    }
+
+    private static CliCommand Pause()
+    {
+        var name = Name();
+        var note = new Option<string>("--note") { Description = "Why, for whoever finds it paused", HelpName = "text" };
+        return new CliCommand(
+            "pause", "Stop the schedule; runs that were started go on", "exporter export pause events --note \"warehouse is moving\"").With(name, note).Does(async (parse, session, cancellationToken) =>
+            {
+                var one = await session.Exports.PauseAsync(
+                    parse.GetRequiredValue(name), parse.GetValue(note), session.Actor, cancellationToken).ConfigureAwait(false);
+                session.Output.Answer(one, output => output.Line($"Paused {one.Name}."));
+            });
+    }
+
+    private static CliCommand Unpause()
+    {
+        var name = Name();
+        return new CliCommand(
+            "unpause",
+            "Let the schedule go on with its next occurrence; fill the gap with a backfill",
+            "exporter export unpause events").With(name).Does(async (parse, session, cancellationToken) =>
+            {
+                var one = await session.Exports.UnpauseAsync(parse.GetRequiredValue(name), session.Actor, cancellationToken).ConfigureAwait(false);
+                session.Output.Answer(one, output => output.Line($"{one.Name} goes on; its next run starts at {Output.Text(one.NextAt)} UTC."));
+            });
+    }
+
+    private static CliCommand Delete()
+    {
+        var name = Name();
+        return new CliCommand(
+            "delete",
+            "Delete a batch export and its schedule, and cancel what it has in progress; what was exported stays",
+            "exporter export delete events").With(name).Does(async (parse, session, cancellationToken) =>
+            {
+                var given = parse.GetRequiredValue(name);
+                var cancelled = await session.Exports.DeleteAsync(given, session.Actor, cancellationToken).ConfigureAwait(false);
+                session.Output.Answer(
+                    new { Deleted = given, Cancelled = cancelled },
+                    output => output.Line($"Deleted {given}{(cancelled == 0 ? "" : $" and cancelled {cancelled} in progress")}."));
+            });
+    }
+
+    internal static DataInterval Interval(DateTimeOffset start, DateTimeOffset end) => end > start
+        ? new DataInterval(start, end)
+        : throw new UserErrorException("end", $"The end, {end:yyyy-MM-ddTHH:mm:ssZ}, is not after the start, {start:yyyy-MM-ddTHH:mm:ssZ}.", "Swap them, or choose a later end.");
+
+    internal static Argument<string> Name() => new("name") { Description = "The batch export's name" };
+
+    private static IEnumerable<(string Name, string? Value)> Details(BatchExportView one) =>
+    [
+        ("name", one.Name),
+        ("destination", one.Destination),
+        ("table", one.Model.Table),
+        ("columns", one.Model.Columns.Count == 0 ? "all" : string.Join(", ", one.Model.Columns.Select(column => $"{column.Expression} as {column.Alias}"))),
+        ("cursor column", one.Model.CursorColumn),
+        ("key", string.Join(", ", one.Model.KeyColumns)),
+        ("version column", one.Model.VersionColumn),
+        ("dedup", ExportJson.Word(one.Model.Dedup)),
+        ("filter", one.Model.Filter),
+        ("format", $"{ExportJson.Word(one.Format.Format)}, {ExportJson.Word(one.Format.Compression)}"),
+        ("schedule", one.Schedule.ToString()),
+        ("settle delay", Duration.Format(one.Schedule.SettleDelay)),
+        ("parallel slices", Output.Text(one.Settings.ParallelSlices)),
+        ("slice size", Output.Bytes(one.Settings.TargetSliceBytes)),
+        ("state", one.Paused ? "paused" + (one.Note is null ? "" : $": {one.Note}") : "active"),
+        ("next run", Output.Text(one.NextAt)),
+        ("created", Output.Text(one.CreatedAt)),
+        ("id", one.BatchExportId.ToString()),
+    ];
+}

@@ -1,0 +1,53 @@
+using Exporter.Engine.Client;
+using Exporter.Engine.Payloads;
+using Exporter.Engine.Scheduling;
+using Exporter.Exports.Model;
+using Npgsql;
+
+namespace Exporter.Exports.Cli;
+
+/// <summary>What a command works with; connections are opened when first used.</summary>
+internal sealed class Session : IAsyncDisposable
+{
+    private readonly Lazy<NpgsqlDataSource> _data;
+    private readonly Lazy<PayloadCodec> _codec;
+
+    public Session(ExporterSettings settings, Output output)
+    {
+        Settings = settings;
+        Output = output;
+        _data = new(() => NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(settings.Postgres) { ApplicationName = "exporter cli" }));
+        _codec = new(() => new PayloadCodec(settings.RequiredKeys()));
+    }
+
+    public ExporterSettings Settings { get; }
+
+    public Output Output { get; }
+
+    /// <summary>Who does it, for the audit log.</summary>
+    public string Actor { get; } = Environment.UserName;
+
+    public NpgsqlDataSource Data => _data.Value;
+
+    public PayloadCodec Codec => _codec.Value;
+
+    public EngineClient Engine => new(Data, Codec);
+
+    public DestinationStore Destinations => new(Data, Codec);
+
+    public BatchExportStore Exports => new(Data, Engine, new ScheduleClient(Data, Codec));
+
+    public RunStore Runs => new(Data);
+
+    public RunControl Control => new(Data, Engine, Runs);
+
+    public BackfillStore Backfills => new(Data, Engine, Runs);
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_data.IsValueCreated)
+        {
+            await _data.Value.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+}

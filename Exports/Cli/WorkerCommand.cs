@@ -1,0 +1,82 @@
+using System.CommandLine;
+using Exporter.Engine;
+using Exporter.Engine.Payloads;
+using Exporter.Engine.Workers;
+using Exporter.Exports.Model;
+using Exporter.Exports.Sources;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Console;
+
+namespace Exporter.Exports.Cli;
+
+/// <summary><c>exporter worker</c>.</summary>
+internal static class WorkerCommand
+{
+    private static readonly Option<string> Slots = Flag("--slots", "worker_slots", "number");
+    private static readonly Option<string> BackfillSlots = Flag("--backfill-slots", "worker_backfill_slots", "number");
+    private static readonly Option<string> Lease = Flag("--lease", "worker_lease", "duration");
+    private static readonly Option<string> Grace = Flag("--grace", "worker_grace", "duration");
+    private static readonly Option<string> WorkerName = Flag("--name", "worker_name", "text");
+
+    public static Command Worker() => new CliCommand(
+        "worker",
+        "Execute batch exports, backfills and schedules, until it is stopped",
+        "exporter worker",
+        "exporter worker --slots 8 --name export-1",
+        "exporter worker --json").With(Slots, BackfillSlots, Lease, Grace, WorkerName).Does(RunAsync);
+
+    /// <summary>The settings that are flags of this command.</summary>
+    public static IEnumerable<(string Setting, Option<string> Option)> Flags(ParseResult parse) => parse.CommandResult.Command.Options.Contains(Slots)
+        ?
+        [
+            ("worker_slots", Slots), ("worker_backfill_slots", BackfillSlots), ("worker_lease", Lease), ("worker_grace", Grace), ("worker_name", WorkerName),
+        ]
+        : [];
+
+    private static async Task RunAsync(ParseResult parse, Session session, CancellationToken cancellationToken)
+    {
+        var settings = session.Settings;
+        var options = new WorkerOptions { LeasePeriod = settings.WorkerLease, ShutdownGrace = settings.WorkerGrace };
+        options = settings.WorkerName is { } name ? options with { Name = name } : options;
+        options.Validate();
+        var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ContentRootPath = AppContext.BaseDirectory });
+        Log(builder.Logging, session.Output.IsJson);
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = settings.WorkerGrace + TimeSpan.FromSeconds(10));
+        builder.Services
+            .AddWorkflowEngine(settings.Postgres, new PayloadCodec(settings.RequiredKeys()))
+            .AddBatchExports(new ClickHouseOptions { ConnectionString = settings.ClickHouse })
+            .AddWorker(ExportInput.Queue, options with { Slots = settings.WorkerSlots })
+            .AddWorker(BackfillStore.Queue, options with { Slots = settings.WorkerBackfillSlots });
+
+        // Asked first, so that a wrong password or a missing schema is one sentence and not a log that repeats it.
+        await session.Runs.ListAsync(new RunFilter { Limit = 1 }, cancellationToken).ConfigureAwait(false);
+        using var host = builder.Build();
+        await host.RunAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private static void Log(ILoggingBuilder logging, bool json)
+    {
+        logging.SetMinimumLevel(LogLevel.Information);
+        logging.AddFilter("Microsoft.Hosting.Lifetime", LogLevel.Warning);
+        const string Time = "yyyy-MM-dd'T'HH:mm:ss.fff'Z' ";
+        if (json)
+        {
+            logging.AddJsonConsole(console => (console.UseUtcTimestamp, console.TimestampFormat) = (true, Time.Trim()));
+        }
+        else
+        {
+            logging.AddSimpleConsole(console => (console.UseUtcTimestamp, console.TimestampFormat, console.SingleLine) = (true, Time, true));
+        }
+
+        // Standard output is for answers; a worker has none.
+        logging.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+    }
+
+    private static Option<string> Flag(string name, string setting, string helpName)
+    {
+        var info = ExporterSettings.Known.Single(known => known.Name == setting);
+        return new Option<string>(name) { Description = $"{info.Description} [{info.Variable}]", HelpName = helpName };
+    }
+}
