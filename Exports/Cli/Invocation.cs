@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using System.Net.Sockets;
 using Exporter.Engine.Observability;
 using Exporter.Exports.Destinations;
@@ -40,6 +41,12 @@ internal static class Invocation
     /// <summary>Words that are no command. What was given as a value is not repeated: it may be a secret.</summary>
     public static int Refuse(ParseResult parse)
     {
+        if (parse.UnmatchedTokens.Count == 0 && parse.CommandResult.Command.Subcommands.Any() && !parse.GetValue(GlobalOptions.Json))
+        {
+            new HelpAction().Invoke(parse);
+            return ExitStatus.Usage;
+        }
+
         var unknown = parse.UnmatchedTokens.FirstOrDefault(token => token.StartsWith('-'));
         var message = unknown is not null
             ? $"There is no option {unknown.Split('=', 2)[0]}."

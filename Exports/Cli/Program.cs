@@ -41,6 +41,7 @@ internal static class Program
             BackfillCommands.All(),
             RunCommands.All(),
             DoctorCommand.Doctor(),
+            Demo.DemoCommand.Command(),
         };
         GlobalOptions.AddTo(root);
         var help = root.Options.OfType<HelpOption>().Single();

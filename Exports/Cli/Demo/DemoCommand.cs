@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
@@ -20,6 +21,24 @@ internal sealed class DemoCommand(IAnsiConsole console, long rows)
     private const string ExportName = "events";
     private static readonly TimeSpan Lease = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Longest = TimeSpan.FromMinutes(15);
+
+    /// <summary><c>exporter demo</c>.</summary>
+    public static CliCommand Command()
+    {
+        var rows = new Option<long>("--rows")
+        {
+            Description = "Rows of the source, from 1,000 to 100,000,000", HelpName = "number", DefaultValueFactory = _ => 500_000,
+        };
+        return new CliCommand(
+            "demo",
+            "Export half a million events with private servers, kill the worker half-way, and count what arrived",
+            "exporter demo",
+            "exporter demo --rows 2000000").With(rows).Does((parse, _, cancellationToken) =>
+            {
+                ModelCheck.Range("rows", parse.GetValue(rows), 1_000, 100_000_000);
+                return new DemoCommand(AnsiConsole.Console, parse.GetValue(rows)).RunAsync(cancellationToken);
+            });
+    }
 
     /// <summary>Runs the demo.</summary>
     /// <returns>0 when files and source have the same rows and the same keys.</returns>
