@@ -42,6 +42,7 @@ internal static class Program
             RunCommands.All(),
             DoctorCommand.Doctor(),
             Demo.DemoCommand.Command(),
+            Demo.DevCommand.Command(),
         };
         GlobalOptions.AddTo(root);
         var help = root.Options.OfType<HelpOption>().Single();

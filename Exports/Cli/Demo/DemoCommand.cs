@@ -1,11 +1,9 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.Json.Nodes;
 using Dapper;
 using Exporter.Engine.Client;
 using Exporter.Engine.Payloads;
-using Exporter.Engine.Scheduling;
 using Exporter.Exports.Model;
 using Npgsql;
 using Spectre.Console;
@@ -18,7 +16,6 @@ namespace Exporter.Exports.Cli.Demo;
 /// </summary>
 internal sealed class DemoCommand(IAnsiConsole console, long rows)
 {
-    private const string ExportName = "events";
     private static readonly TimeSpan Lease = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Longest = TimeSpan.FromMinutes(15);
 
@@ -133,26 +130,10 @@ internal sealed class DemoCommand(IAnsiConsole console, long rows)
         DemoServers servers, NpgsqlDataSource data, RunStore runs, string output, CancellationToken cancellationToken)
     {
         var codec = new PayloadCodec(KeyRing.Parse(servers.Key));
-        var engine = new EngineClient(data, codec);
-        var exports = new BatchExportStore(data, engine, new ScheduleClient(data, codec));
-        await new DestinationStore(data, codec).CreateAsync(
-            new Destination { Name = "files", Kind = "files", Settings = new JsonObject { ["root"] = output } }, "demo", cancellationToken).ConfigureAwait(false);
-        var export = await exports.CreateAsync(
-            new BatchExport
-            {
-                Name = ExportName,
-                DestinationId = Guid.Empty,
-                Model = DemoData.Model,
-                Schedule = new ExportSchedule { Every = TimeSpan.FromDays(1) },
-                // About twenty slices, whatever the size.
-                Settings = new ExportSettings { TargetSliceBytes = Math.Max(1L << 20, rows * 1600 / 20) },
-                Paused = true,
-                Note = "The demo starts its one run by hand.",
-            },
-            "files",
-            "demo",
-            cancellationToken).ConfigureAwait(false);
-        return await new RunControl(data, engine, runs).StartAsync(export, DemoData.Day, "demo", cancellationToken).ConfigureAwait(false);
+        // About twenty slices, whatever the size.
+        var settings = new ExportSettings { TargetSliceBytes = Math.Max(1L << 20, rows * 1600 / 20) };
+        var export = await DemoExport.CreateAsync(data, codec, output, settings, "The demo starts its one run by hand.", cancellationToken).ConfigureAwait(false);
+        return await new RunControl(data, new EngineClient(data, codec), runs).StartAsync(export, DemoData.Day, "demo", cancellationToken).ConfigureAwait(false);
     }
 
     private async Task<int> ReportAsync(
@@ -211,7 +192,8 @@ internal sealed class DemoCommand(IAnsiConsole console, long rows)
             await using var disposing = command.ConfigureAwait(false);
             var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
             await using var ended = reader.ConfigureAwait(false);
-            var answer = new Table().Border(TableBorder.Minimal).Title(Markup.Escape(sql), new Style(Color.Grey));
+            var answer = new Table().Border(TableBorder.Minimal);
+            console.Profile.Out.Writer.WriteLine($"> {sql};");
             for (var column = 0; column < reader.FieldCount; column++)
             {
                 answer.AddColumn(reader.GetName(column));
