@@ -42,6 +42,20 @@ public sealed class FilesTests
     }
 
     [Test]
+    public async Task Two_runs_of_one_interval_at_once_never_mix_their_rows()
+    {
+        await using var one = await OpenAsync(attempt: 1, token: 1);
+        await using var other = await OpenAsync(attempt: 1, token: 1);
+        await WriteAsync(one, "one");
+        await WriteAsync(other, "other");
+        await other.CommitAsync(CancellationToken.None);
+        var last = await one.CommitAsync(CancellationToken.None);
+
+        await using var file = File.OpenRead(Path.Combine(_root, last.File!));
+        Assert.That(await SliceRows.ReadAsync(file), Is.EqualTo(new[] { "one" }));
+    }
+
+    [Test]
     public async Task An_older_attempt_leaves_the_file_of_a_newer_one_alone()
     {
         await using var newer = await OpenAsync(attempt: 1, token: 7);

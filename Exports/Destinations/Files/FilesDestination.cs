@@ -49,7 +49,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
         stale.ForEach(name => File.Delete(Path.Combine(folder, name)));
         await FileFolder.WriteAsync(
             Path.Combine(folder, ManifestDocument.FileName),
-            Path.Combine(folder, TemporaryName.OfManifest(manifest.RunId)),
+            Path.Combine(folder, TemporaryName.OfManifest()),
             document.ToBytes(),
             cancellationToken).ConfigureAwait(false);
         _changing.TryRemove(folder, out _);

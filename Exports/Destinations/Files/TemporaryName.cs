@@ -9,14 +9,14 @@ internal static partial class TemporaryName
     /// <summary>Any temporary name of this program.</summary>
     public static bool Is(string name) => AnySlice().IsMatch(name) || AnyManifest().IsMatch(name);
 
-    /// <summary>A slice's.</summary>
+    /// <summary>A slice's, never the same twice: two runs of one interval may have equal attempts and tokens.</summary>
     public static string OfSlice(SliceAddress address) =>
-        string.Create(CultureInfo.InvariantCulture, $".slice-{address.Slice:D5}.{address.Attempt}-{address.FencingToken}.tmp");
+        string.Create(CultureInfo.InvariantCulture, $".slice-{address.Slice:D5}.{address.Attempt}-{address.FencingToken}.{Guid.NewGuid():N}.tmp");
 
     /// <summary>A manifest's.</summary>
-    public static string OfManifest(Guid run) => $".manifest.{run:N}.tmp";
+    public static string OfManifest() => $".manifest.{Guid.NewGuid():N}.tmp";
 
-    /// <summary>Whether a name is of the same slice and an older attempt: nobody who may still commit has it open.</summary>
+    /// <summary>Whether a name is of the same slice and an older attempt, which may not commit any more.</summary>
     public static bool IsOlder(string name, SliceAddress address)
     {
         var parts = AnySlice().Match(name);
@@ -31,7 +31,7 @@ internal static partial class TemporaryName
         return (token, attempt).CompareTo((address.FencingToken, address.Attempt)) < 0;
     }
 
-    [GeneratedRegex(@"^\.slice-(?<slice>[0-9]+)\.(?<attempt>[0-9]+)-(?<token>[0-9]+)\.tmp\z")]
+    [GeneratedRegex(@"^\.slice-(?<slice>[0-9]+)\.(?<attempt>[0-9]+)-(?<token>[0-9]+)\.[0-9a-f]{32}\.tmp\z")]
     private static partial Regex AnySlice();
 
     [GeneratedRegex(@"^\.manifest\.[0-9a-f]{32}\.tmp\z")]
