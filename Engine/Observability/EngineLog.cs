@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Exporter.Engine.Observability;
 
-/// <summary>Every line that the engine logs, numbered: 1xx workers, 2xx runs, 3xx steps, 4xx writes.</summary>
+/// <summary>Every line that the engine logs, numbered: 1xx workers, 2xx runs, 3xx steps, 4xx writes, 5xx schedules.</summary>
 internal static partial class EngineLog
 {
     [LoggerMessage(100, LogLevel.Information, "Worker {Name} ({WorkerId}) takes runs of queue {Queue} with {Slots} slots.")]
@@ -44,4 +44,6 @@ internal static partial class EngineLog
     [LoggerMessage(400, LogLevel.Warning, "{Count} writes were refused: their runs are held under other epochs.")]
     public static partial void WritesRefused(ILogger logger, int count);
 
+    [LoggerMessage(500, LogLevel.Error, "Schedule {ScheduleId} cannot fire and is paused: {Error}")]
+    public static partial void SchedulePaused(ILogger logger, string scheduleId, string error);
 }

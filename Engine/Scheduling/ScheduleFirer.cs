@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Exporter.Engine.Client;
 using Exporter.Engine.Observability;
 using Exporter.Engine.Payloads;
@@ -53,6 +54,23 @@ internal sealed class ScheduleFirer(
             return false;
         }
 
+        try
+        {
+            await SettleAsync(transaction, due, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception error) when (error is ArgumentException or CryptographicException)
+        {
+            // A zone that this machine lacks, a key that is not in the ring: it must not hold up the others.
+            EngineLog.SchedulePaused(logger, due.Id, ErrorText.Of(error));
+            await ScheduleStore.PauseAsync(transaction, due.Id, $"It cannot fire: {ErrorText.Of(error)}", cancellationToken).ConfigureAwait(false);
+        }
+
+        await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
+        return true;
+    }
+
+    private async Task SettleAsync(NpgsqlTransaction transaction, DueSchedule due, CancellationToken cancellationToken)
+    {
         if (Occurrences.StartOf(due.Id, due.Spec, due.Occurrence) + due.CatchUpWindow < due.Now)
         {
             await ScheduleStore.SettleAsync(
@@ -70,7 +88,5 @@ internal sealed class ScheduleFirer(
         }
 
         await ScheduleStore.AdvanceAsync(transaction, due.Id, due.Spec, due.Occurrence, cancellationToken).ConfigureAwait(false);
-        await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
-        return true;
     }
 }
