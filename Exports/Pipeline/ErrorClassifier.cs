@@ -18,13 +18,11 @@ internal static class ErrorClassifier
         {
             return await body().ConfigureAwait(false);
         }
-        catch (Exception error) when (error is OperationCanceledException or NonRetryableException or RetryAfterException)
+        catch (Exception error) when (
+            error is not (OperationCanceledException or NonRetryableException or RetryAfterException)
+            && Sort(error, destination) is { } sorted && ForEngine(sorted, error) is { } forEngine)
         {
-            throw;
-        }
-        catch (Exception error)
-        {
-            throw Sort(error, destination) is { } sorted ? ForEngine(sorted, error) : error;
+            throw forEngine;
         }
     }
 
@@ -33,11 +31,12 @@ internal static class ErrorClassifier
         ? new ExportError(ErrorKind.User, user.Problem, user.Setting, user.Advice)
         : destination?.Classify(error) ?? SourceErrors.Classify(error);
 
-    private static Exception ForEngine(ExportError sorted, Exception error) => sorted.Kind switch
+    // Null: the error itself says it, and is tried again.
+    private static Exception? ForEngine(ExportError sorted, Exception error) => sorted.Kind switch
     {
         ErrorKind.User => new NonRetryableException(ErrorText.Scrub(new UserErrorException(
             sorted.Setting ?? "unknown", sorted.Message, sorted.Advice ?? "See the run's log.").Message), error),
         ErrorKind.Throttled => new RetryAfterException(ErrorText.Scrub(sorted.Message), sorted.RetryAfter ?? TimeSpan.FromSeconds(30), error),
-        _ => error,
+        _ => null,
     };
 }
