@@ -1,4 +1,5 @@
 using Exporter.Exports.Destinations.Files;
+using Exporter.Exports.Destinations.S3;
 using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Destinations;
@@ -10,6 +11,7 @@ public static class DestinationKinds
     public static IReadOnlyList<DestinationKind> All { get; } =
     [
         FilesOptions.Kind,
+        S3Options.Kind,
     ];
 
     /// <summary>A kind by its name.</summary>

@@ -1,0 +1,108 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using Amazon.Runtime;
+using Apache.Arrow;
+using Exporter.Exports.Formats;
+using Exporter.Exports.Model;
+
+namespace Exporter.Exports.Destinations.S3;
+
+/// <summary>Objects in a bucket. An object appears under its key whole, or not at all.</summary>
+internal sealed class S3Destination(S3Options options, FormatOptions format, HttpClientFactory? http = null) : IDestination
+{
+    internal const string SliceContentType = "application/octet-stream";
+
+    private readonly S3Bucket _bucket = new(options, http);
+    private readonly SliceKeys _keys = new(S3Options.PrefixSetting, options.Prefix, EncoderFactory.FileExtension(format));
+
+    // Manifests of earlier exports that this instance has removed: see ManifestGoneAsync.
+    private readonly ConcurrentDictionary<string, bool> _changing = new();
+
+    public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
+        new S3Check(this, _bucket, options.Bucket, _keys.Start).RunAsync(cancellationToken);
+
+    public async Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken)
+    {
+        // What a dead attempt sent costs money until it is thrown away; and a frozen one that comes back must not complete.
+        var key = _keys.Slice(address);
+        await foreach (var (found, upload) in _bucket.UploadsAsync(key, cancellationToken).ConfigureAwait(false))
+        {
+            if (found == key)
+            {
+                await _bucket.AbortAsync(found, upload, cancellationToken).ConfigureAwait(false);
+            }
+        }
+
+        return new S3SliceSink(this, _bucket, format, schema, address, key);
+    }
+
+    public async Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken)
+    {
+        var document = ManifestDocument.Of(manifest);
+        var folder = _keys.Folder(manifest.Export, manifest.Interval);
+        var found = new Dictionary<string, long>(StringComparer.Ordinal);
+        await foreach (var (key, bytes) in _bucket.ObjectsAsync(folder, cancellationToken).ConfigureAwait(false))
+        {
+            found[key] = bytes;
+        }
+
+        CheckFiles(document, found);
+
+        // A manifest must not stand beside objects that it does not list, so these go first.
+        var listed = document.Files.Select(file => file.File).ToHashSet(StringComparer.Ordinal);
+        foreach (var stale in found.Keys.Where(key => SliceKeys.IsSliceName(key[folder.Length..]) && !listed.Contains(key)))
+        {
+            await ManifestGoneAsync(manifest.Export, manifest.Interval, cancellationToken).ConfigureAwait(false);
+            await _bucket.DeleteAsync(stale, cancellationToken).ConfigureAwait(false);
+        }
+
+        await foreach (var (key, upload) in _bucket.UploadsAsync(folder, cancellationToken).ConfigureAwait(false))
+        {
+            if (SliceKeys.IsSliceName(key[folder.Length..]))
+            {
+                await _bucket.AbortAsync(key, upload, cancellationToken).ConfigureAwait(false);
+            }
+        }
+
+        using var content = new MemoryStream(document.ToBytes());
+        var manifestKey = _keys.Manifest(manifest.Export, manifest.Interval);
+        await _bucket.PutAsync(manifestKey, content, manifest.RunId, "application/json", cancellationToken).ConfigureAwait(false);
+        _changing.TryRemove(manifestKey, out _);
+    }
+
+    public ExportError? Classify(Exception exception) => S3Errors.Sort(exception, options);
+
+    public ValueTask DisposeAsync()
+    {
+        _bucket.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    /// <summary>Removes the manifest of an earlier export of the interval before the first of its objects changes, so that a
+    /// manifest never lies.</summary>
+    internal async Task ManifestGoneAsync(string export, DataInterval interval, CancellationToken cancellationToken)
+    {
+        var key = _keys.Manifest(export, interval);
+        if (!_changing.ContainsKey(key))
+        {
+            await _bucket.DeleteAsync(key, cancellationToken).ConfigureAwait(false);
+            _changing[key] = true;
+        }
+    }
+
+    private void CheckFiles(ManifestDocument document, Dictionary<string, long> found)
+    {
+        foreach (var file in document.Files)
+        {
+            var there = found.TryGetValue(file.File, out var bytes);
+            if (!there || bytes != file.Bytes)
+            {
+                var now = there ? string.Create(CultureInfo.InvariantCulture, $"has {bytes} bytes instead of {file.Bytes}") : "is gone";
+                throw new UserErrorException(
+                    S3Options.BucketSetting,
+                    $"{file.File} was committed to {options.Bucket} and {now}.",
+                    "See that nothing else writes or deletes there, then export the interval again.");
+            }
+        }
+    }
+}
