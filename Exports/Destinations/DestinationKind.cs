@@ -72,7 +72,7 @@ public sealed record DestinationSetting(string Name, SettingType Type, string De
     internal bool Accepts(JsonNode? value) => (Type, value?.GetValueKind()) switch
     {
         (SettingType.Text, JsonValueKind.String) => true,
-        (SettingType.Number, JsonValueKind.Number) => value!.AsValue().TryGetValue<long>(out _),
+        (SettingType.Number, JsonValueKind.Number) => value!.AsValue().TryGetValue<long>(out _) || value.AsValue().TryGetValue<int>(out _),
         (SettingType.Boolean, JsonValueKind.True or JsonValueKind.False) => true,
         _ => false,
     };
