@@ -66,6 +66,9 @@ internal sealed class StepAttempt : IStepContext, IDisposable
     /// <summary>Whether the step has, or is about to have, an open_step row.</summary>
     public bool IsOpen { get; private set; }
 
+    /// <summary>Who sets a heartbeat timeout expects a long attempt: it is shown from its start, and kept if its worker dies.</summary>
+    public bool IsLong => _options.HeartbeatTimeout is not null;
+
     /// <summary>The timeout that has passed, if one has.</summary>
     public StepTimeoutException? Timeout { get; private set; }
 

@@ -103,6 +103,11 @@ internal sealed class StepRunner(RunExecution run, WorkerServices services)
         try
         {
             services.Signals.Raise(WorkerMoment.AttemptStarted, run.RunId, context.Name);
+            if (context.IsLong)
+            {
+                services.Writer.Post(context.OpenWrite(null));
+            }
+
             var code = Task.Run(() => body(context));
             if (!code.IsCompleted && context.CancellationToken.CanBeCanceled)
             {
