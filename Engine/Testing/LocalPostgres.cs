@@ -136,7 +136,7 @@ public sealed class LocalPostgres : IAsyncDisposable
         var path = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries);
         return debian.Concat(ToolFolder.Candidates("postgresql/bin")).Concat(path).FirstOrDefault(folder => File.Exists(Path.Combine(folder, "initdb")) && File.Exists(Path.Combine(folder, "postgres")))
             ?? throw new FileNotFoundException(
-                "PostgreSQL's server binaries were not found. Run `make tools`, or set EXPORTER_POSTGRES to the connection string of a server.");
+                "PostgreSQL's server binaries were not found. Run `make tools`, or install the package postgresql.");
     }
 
     // initdb and postgres refuse root, which then lends them another user.

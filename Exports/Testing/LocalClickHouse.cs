@@ -113,7 +113,7 @@ public sealed class LocalClickHouse : IAsyncDisposable
     public async Task StartAsync(CancellationToken cancellationToken = default)
     {
         var library = ToolFolder.Candidates("clickhouse/libchdb.so").FirstOrDefault(File.Exists) ?? throw new FileNotFoundException(
-            "ClickHouse's library was not found. Run `make tools`, or set EXPORTER_CLICKHOUSE to the connection string of a server.");
+            "ClickHouse's library was not found. Run `make tools`, or set EXPORTER_TOOLS to a folder that has clickhouse/libchdb.so.");
         await WriteConfigurationAsync(cancellationToken).ConfigureAwait(false);
         var start = new ProcessStartInfo("dotnet")
         {
