@@ -270,6 +270,29 @@ public sealed class StepTests
     }
 
     [Test]
+    public async Task Code_that_was_left_where_it_waited_never_goes_on_beside_the_next_claim()
+    {
+        await using var database = await TestDatabase.NewAsync();
+        var options = TestWorker.Quick with { LongestWaitInSlot = TimeSpan.FromMilliseconds(100) };
+        var calls = new ConcurrentBag<long>();
+        await using var worker = await StartAsync(
+            database,
+            (run, _) => run.StepAsync("late", step =>
+            {
+                calls.Add(step.FencingToken);
+                return step.Attempt == 1 ? throw new RetryAfterException("busy", TimeSpan.FromSeconds(2)) : Task.FromResult(step.Attempt);
+            }),
+            options);
+        var late = await worker.Client.StartAsync("code", 0, new StartOptions { Queue = TestWorker.Queue });
+        Assert.That(await worker.Client.ResultAsync<int>(late.RunId), Is.EqualTo(2));
+
+        // Whatever was left of the first claim would have woken before a run that waits longer has passed its own wait.
+        var after = await worker.Client.StartAsync("code", 0, new StartOptions { Queue = TestWorker.Queue });
+        Assert.That(await worker.Client.ResultAsync<int>(after.RunId), Is.EqualTo(2));
+        Assert.That(calls.Order(), Is.EqualTo(new[] { 1L, 1L, 2L, 2L }), "each run: once in its first claim, once in its second");
+    }
+
+    [Test]
     public async Task A_timer_passes_once_and_survives_the_worker()
     {
         await using var database = await TestDatabase.NewAsync();

@@ -17,16 +17,18 @@ internal sealed class CommitWriter : IAsyncDisposable
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
     private readonly WriteStore _store;
     private readonly TimeProvider _time;
+    private readonly EngineMetrics _metrics;
     private readonly ILogger _logger;
     private readonly Channel<Write>[] _lanes;
     private readonly Task[] _loops;
     private readonly CancellationTokenSource _giveUp = new();
     private long _refused;
 
-    public CommitWriter(WriteStore store, int lanes, TimeProvider time, ILogger logger)
+    public CommitWriter(WriteStore store, int lanes, TimeProvider time, EngineMetrics metrics, ILogger logger)
     {
         _store = store;
         _time = time;
+        _metrics = metrics;
         _logger = logger;
         _lanes = new Channel<Write>[lanes];
         _loops = new Task[lanes];
@@ -42,7 +44,14 @@ internal sealed class CommitWriter : IAsyncDisposable
     public long TakeRefused() => Interlocked.Exchange(ref _refused, 0);
 
     /// <summary>Gives back a number that was taken but could not be stored.</summary>
-    public void AddRefused(long count) => Interlocked.Add(ref _refused, count);
+    public void GiveBackRefused(long count) => Interlocked.Add(ref _refused, count);
+
+    /// <summary>Counts writes that were refused.</summary>
+    public void CountRefused(long count)
+    {
+        Interlocked.Add(ref _refused, count);
+        _metrics.WritesRefused(count);
+    }
 
     /// <summary>Hands a write over; see <see cref="Write.Done"/>.</summary>
     public void Post(Write write)
@@ -171,7 +180,7 @@ internal sealed class CommitWriter : IAsyncDisposable
 
         if (refused > 0)
         {
-            Interlocked.Add(ref _refused, refused);
+            CountRefused(refused);
             EngineLog.WritesRefused(_logger, refused);
         }
     }

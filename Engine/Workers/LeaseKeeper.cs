@@ -53,18 +53,20 @@ internal sealed class LeaseKeeper(WorkerStore store, WorkerOptions options, Time
             {
                 if (!await store.RenewAsync(options.LeasePeriod, executing(), stopping(), refused, either.Token).ConfigureAwait(false))
                 {
-                    writer.AddRefused(refused);
+                    writer.GiveBackRefused(refused);
                     await _lost.CancelAsync().ConfigureAwait(false);
                     return;
                 }
 
+                // Stored now, whatever comes after.
+                refused = 0;
                 Granted(sent);
                 await renewed(either.Token).ConfigureAwait(false);
                 pause = interval;
             }
             catch (Exception error) when (!either.IsCancellationRequested)
             {
-                writer.AddRefused(refused);
+                writer.GiveBackRefused(refused);
                 EngineLog.TriedAgain(logger, "Renewing the lease", ErrorText.Of(error));
                 pause = interval / 10;
             }

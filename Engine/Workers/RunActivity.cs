@@ -2,7 +2,9 @@ namespace Exporter.Engine.Workers;
 
 /// <summary>
 /// Knows what a run is doing, and so when it does nothing but wait: then its slot can be given back. Attempts, waits and
-/// new steps are told to it; it looks again a moment later, since code between two steps is invisible to it.
+/// new steps are told to it; it looks again a moment later, since code between two steps is invisible to it. From the moment
+/// that it says so, no wait of the run ends and nothing of it begins: the code is left where it is, and what holds it is let
+/// go, so that it can be collected.
 /// </summary>
 internal sealed class RunActivity(TimeProvider time, TimeSpan longestWaitInSlot)
 {
@@ -17,12 +19,20 @@ internal sealed class RunActivity(TimeProvider time, TimeSpan longestWaitInSlot)
     /// <summary>Ends when the run only waits: with how long still, or null when it waits for the worker's stop alone.</summary>
     public Task<TimeSpan?> Idle => _idle.Task;
 
-    public void Began()
+    /// <summary>An attempt begins; told by <see cref="Ended"/> when it has ended.</summary>
+    /// <returns>False when the run was left: then it must not begin.</returns>
+    public bool TryBegin()
     {
         lock (_lock)
         {
+            if (_idle.Task.IsCompleted)
+            {
+                return false;
+            }
+
             _executing++;
             _changes++;
+            return true;
         }
     }
 
@@ -48,21 +58,29 @@ internal sealed class RunActivity(TimeProvider time, TimeSpan longestWaitInSlot)
         }
 
         LookLater();
-        try
+        using (var timer = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
         {
-            await Delay.LongAsync(wait, time, cancellationToken).ConfigureAwait(false);
+            await Task.WhenAny(Delay.LongAsync(wait, time, timer.Token), Idle).ConfigureAwait(false);
+            await timer.CancelAsync().ConfigureAwait(false);
         }
-        finally
+
+        bool left;
+        lock (_lock)
         {
-            lock (_lock)
-            {
-                _waits.Remove(until);
-                _changes++;
-            }
+            _waits.Remove(until);
+            _changes++;
+            left = _idle.Task.IsCompleted;
         }
+
+        if (left)
+        {
+            await HoldAsync<bool>().ConfigureAwait(false);
+        }
+
+        cancellationToken.ThrowIfCancellationRequested();
     }
 
-    /// <summary>A step that does not begin any more, since the worker stops: it never ends, and the run is given back.</summary>
+    /// <summary>A step that does not begin any more, since the worker stops or the run was left: it never ends.</summary>
     public async Task<T> HoldAsync<T>()
     {
         lock (_lock)

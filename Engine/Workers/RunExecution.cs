@@ -174,12 +174,11 @@ internal sealed class RunExecution : IWorkflowContext, IDisposable
         State = level.ToString().ToLowerInvariant(), Name = step, Error = ErrorText.Scrub(message), Wait = TimeSpan.Zero,
     });
 
-    public void Dispose()
-    {
-        _stop.Dispose();
-        _cancel.Dispose();
-        _drop.Dispose();
-    }
+    /// <summary>
+    /// Unties the run from the session's token, which lives much longer. The run's own sources stay: somebody may just be
+    /// about to cancel it.
+    /// </summary>
+    public void Dispose() => _stop.Dispose();
 
     private static WorkflowChangedException Changed(int place, string name, string recorded) => new(
         $"The code asks for step \"{name}\" at place {place}, where step \"{recorded}\" was recorded: the workflow's code has changed under this run.");
@@ -260,7 +259,7 @@ internal sealed class RunExecution : IWorkflowContext, IDisposable
             step.CancellationToken).ConfigureAwait(false);
         if (!held)
         {
-            _services.Writer.AddRefused(1);
+            _services.Writer.CountRefused(1);
             throw new LeaseLostException($"Run {RunId} is no longer held under epoch {Epoch}; step \"{step.Name}\" wrote nothing.");
         }
 

@@ -107,7 +107,7 @@ internal sealed class StepAttempt : IStepContext, IDisposable
                 },
                 CancellationToken.None).ConfigureAwait(false))
             {
-                _services.Writer.AddRefused(1);
+                _services.Writer.CountRefused(1);
                 throw new LeaseLostException($"Run {RunId} is no longer held under epoch {FencingToken}; the checkpoint was not written.");
             }
 

@@ -30,7 +30,7 @@ internal sealed class StepRunner(RunExecution run, WorkerServices services)
         while (true)
         {
             stop.ThrowIfCancellationRequested();
-            if (run.IsStopping)
+            if (run.IsStopping || !run.Activity.TryBegin())
             {
                 return await run.Activity.HoldAsync<byte[]>().ConfigureAwait(false);
             }
@@ -98,7 +98,6 @@ internal sealed class StepRunner(RunExecution run, WorkerServices services)
 
     private async Task<(StepResult? Result, Exception? Error)> AttemptAsync(StepAttempt context, Func<StepAttempt, Task<StepResult>> body)
     {
-        run.Activity.Began();
         run.Attempts.TryAdd(context, 0);
         try
         {

@@ -41,7 +41,7 @@ internal sealed class WorkerSession : IAsyncDisposable
         _data = database.OpenFor(WorkerId, _options.Writers + Math.Min(_options.Slots, 8) + 3);
         _store = new WorkerStore(_data, WorkerId);
         var writes = new WriteStore(_data, WorkerId);
-        var writer = new CommitWriter(writes, _options.Writers, time, logger);
+        var writer = new CommitWriter(writes, _options.Writers, time, metrics, logger);
         _services = new WorkerServices(WorkerId, _options, writer, writes, codec, time, metrics, signals, logger);
         _executor = new RunExecutor(_services, scopes, settings.Workflows);
         _lease = new LeaseKeeper(_store, _options, time, logger);
@@ -102,7 +102,6 @@ internal sealed class WorkerSession : IAsyncDisposable
         _services.Writer.GiveUp();
         await _services.Writer.DisposeAsync().ConfigureAwait(false);
         var refused = _services.Writer.TakeRefused();
-        _services.Metrics.WritesRefused(refused);
         try
         {
             // Whatever is still held here, by code that would not end, is free for others from now on.
@@ -182,6 +181,7 @@ internal sealed class WorkerSession : IAsyncDisposable
         }
 
         _runs.TryRemove(run.RunId, out _);
+        run.Dispose();
         Wake();
     }
 
