@@ -26,8 +26,8 @@ public static class ExportServices
     /// <summary>Adds what moves rows: the workflows of batch export runs and of backfills. Workers for their queues are added by the caller.</summary>
     /// <param name="engine">The engine.</param>
     /// <param name="source">Where rows are read.</param>
-    /// <param name="memory">Bytes that all lanes together may read ahead. Default 256 MiB; at least 1 MiB.</param>
-    public static EngineBuilder AddBatchExports(this EngineBuilder engine, ClickHouseOptions source, long memory = 256L << 20)
+    /// <param name="memory">Bytes that all lanes together may read ahead. Default 96 MiB; at least 1 MiB.</param>
+    public static EngineBuilder AddBatchExports(this EngineBuilder engine, ClickHouseOptions source, long memory = 96L << 20)
     {
         ArgumentNullException.ThrowIfNull(source);
         ArgumentOutOfRangeException.ThrowIfLessThan(memory, 1L << 20);

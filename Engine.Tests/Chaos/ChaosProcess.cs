@@ -44,6 +44,20 @@ internal sealed class ChaosProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Seconds of processor time that it has used; 0 when it has ended.</summary>
+    public double CpuSeconds()
+    {
+        try
+        {
+            _process.Refresh();
+            return _process.TotalProcessorTime.TotalSeconds;
+        }
+        catch (InvalidOperationException)
+        {
+            return 0;
+        }
+    }
+
     public async Task SignalAsync(string signal)
     {
         using var kill = Process.Start("kill", [$"-{signal}", _process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);

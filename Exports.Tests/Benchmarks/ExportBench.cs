@@ -32,7 +32,7 @@ internal static class ExportBench
             var key = KeyRing.NewKey();
             var runId = await StartAsync(data, key, output);
             var clock = Stopwatch.StartNew();
-            var (state, peak) = await ExportAsync(data, clickHouse, key, runId);
+            var (state, peak, cpu) = await ExportAsync(data, clickHouse, key, runId);
             var run = await new RunStore(data).GetAsync(runId);
             var seconds = clock.Elapsed.TotalSeconds;
             await Console.Out.WriteLineAsync(string.Create(
@@ -45,6 +45,7 @@ internal static class ExportBench
                 bytes written             {run.BytesWritten / 1e6:N0} MB
                 slices                    {run.Slices}
                 seconds                   {seconds:N1} ({bytes / 1e6 / seconds:N0} MB/s uncompressed), with start and claim
+                processor of the worker   {cpu:N1} s
                 peak memory of the worker {peak:N0} MB (VmHWM), limit {Limit} MB
                 """));
             return state == RunState.Completed && run.ExportedRows == run.ExpectedRows && peak < Limit ? 0 : 1;
@@ -92,17 +93,19 @@ internal static class ExportBench
         return await new RunControl(data, engine, new RunStore(data)).StartAsync(export, new DataInterval(start, start.AddDays(1)), "bench");
     }
 
-    private static async Task<(RunState State, long PeakMegabytes)> ExportAsync(NpgsqlDataSource data, LocalClickHouse clickHouse, string key, Guid runId)
+    private static async Task<(RunState State, long PeakMegabytes, double CpuSeconds)> ExportAsync(NpgsqlDataSource data, LocalClickHouse clickHouse, string key, Guid runId)
     {
         var engine = new EngineClient(data, new PayloadCodec(KeyRing.Parse(key)));
         await using var worker = ChaosProcess.Start(data.ConnectionString, clickHouse.ConnectionString, key);
         var peak = 0L;
+        var cpu = 0.0;
         while (true)
         {
             peak = Math.Max(peak, worker.PeakMegabytes());
+            cpu = Math.Max(cpu, worker.CpuSeconds());
             if ((await engine.GetAsync(runId))!.State is var state && state.IsFinal())
             {
-                return (state, peak);
+                return (state, peak, cpu);
             }
 
             await Task.Delay(100);

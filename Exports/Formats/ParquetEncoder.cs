@@ -10,6 +10,12 @@ namespace Exporter.Exports.Formats;
 /// <summary>Writes one Parquet file. A row group is held in memory, encoded, until it is full.</summary>
 internal sealed class ParquetEncoder : IBatchEncoder
 {
+    // Of wide values the default, 1,024, makes pages many times as large as they should be.
+    private const int ValuesBetweenLooks = 128;
+
+    // Gives memory back to the system, where the default pool keeps it: 130 MB less in a worker with four lanes of wide rows.
+    private static readonly MemoryPool Memory = MemoryPool.JemallocMemoryPool();
+
     private readonly WriterProperties properties;
     private readonly ManagedOutputStream stream;
     private readonly FileWriter writer;
@@ -17,7 +23,8 @@ internal sealed class ParquetEncoder : IBatchEncoder
     public ParquetEncoder(FormatOptions options, Apache.Arrow.Schema schema, Stream output)
     {
         using var builder = new WriterPropertiesBuilder();
-        builder.Compression(ToParquet(options.Compression)).MaxRowGroupLength(options.RowGroupRows);
+        builder.Compression(ToParquet(options.Compression)).MaxRowGroupLength(options.RowGroupRows)
+            .WriteBatchSize(ValuesBetweenLooks).MemoryPool(Memory);
         properties = builder.Build();
         stream = new ManagedOutputStream(output, leaveOpen: true);
         writer = new FileWriter(stream, schema, properties);

@@ -12,8 +12,8 @@ internal sealed class MemoryBudget
     private long _used;
 
     /// <summary>Makes a budget.</summary>
-    /// <param name="total">Bytes; at least 1. Default 256 MiB.</param>
-    public MemoryBudget(long total = 256L << 20)
+    /// <param name="total">Bytes; at least 1. Default 96 MiB.</param>
+    public MemoryBudget(long total = 96L << 20)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(total, 1);
         _total = total;

@@ -21,7 +21,7 @@ internal sealed class SourceReader : IAsyncDisposable
     {
         _stream = stream;
         _kill = kill;
-        _arrow = new ArrowStreamReader(stream, new CompressionCodecFactory(), leaveOpen: true);
+        _arrow = new ArrowStreamReader(stream, BatchAllocator.Shared, new CompressionCodecFactory(), leaveOpen: true);
     }
 
     /// <summary>The columns.</summary>
