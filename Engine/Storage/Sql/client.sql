@@ -3,15 +3,16 @@
 -- name: StartRun
 -- Index: run_idempotency. Locks: the new rows; waits for another start with the same key.
 with new_run as (
-  insert into engine.run (run_id, workflow, queue, priority, idempotency_key, input, tags, start_at, schedule_id, scheduled_for)
-  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+  insert into engine.run (run_id, workflow, queue, priority, idempotency_key, input, tags, start_at, schedule_id, scheduled_for,
+    execution_timeout, retry, parent_run_id, on_parent_close)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14, $15)
   on conflict (workflow, idempotency_key) where idempotency_key is not null do nothing
-  returning run_id, workflow, queue, priority, start_at
+  returning run_id, workflow, queue, priority, start_at, execution_timeout, parent_run_id
 ), live as (
-  insert into engine.live_run (run_id, workflow, queue, priority, state, due_at)
+  insert into engine.live_run (run_id, workflow, queue, priority, state, due_at, deadline_at, version, parent_run_id)
   select run_id, workflow, queue, priority,
     case when start_at > engine.clock() then 'waiting' else 'queued' end::engine.run_state,
-    coalesce(start_at, engine.clock())
+    coalesce(start_at, engine.clock()), coalesce(start_at, engine.clock()) + execution_timeout, $13, parent_run_id
   from new_run
   returning run_id, queue
 )
@@ -23,7 +24,8 @@ select run_id from engine.run where workflow = $1 and idempotency_key = $2
 
 -- name: GetRun
 -- Index: run_pkey and its equals in the view.
-select run_id, workflow, queue, state, epoch, error, created_at, due_at, finished_at, cancel_requested_at is not null
+select run_id, workflow, queue, state, epoch, error, created_at, due_at, finished_at, cancel_requested_at is not null,
+  custom_status, version, run_attempt, parent_run_id, tags
 from engine.runs where run_id = $1
 
 -- name: GetOutcome
@@ -36,14 +38,16 @@ with target as materialized (
   select run_id, epoch = 0 and state <> 'running' as unbegun from engine.live_run where run_id = $1 for update
 ), ended as (
   delete from engine.live_run l using target t where l.run_id = t.run_id and t.unbegun
-  returning l.run_id, l.epoch
+  returning l.run_id, l.epoch, l.parent_run_id
 ), kept as (
   insert into engine.outcome (run_id, state, epoch, error, cancel_requested_at)
   select run_id, 'cancelled', epoch, 'Cancelled before it began.', engine.clock() from ended
   returning run_id
+), relayed as (
+  insert into engine.relay (kind, run_id) select 'child_ended', parent_run_id from ended where parent_run_id is not null
 ), marked as (
   update engine.live_run l
-  set cancel_requested_at = coalesce(l.cancel_requested_at, engine.clock()),
+  set cancel_requested_at = coalesce(l.cancel_requested_at, engine.clock()), pause_requested_at = null,
     state = case when l.state in ('waiting', 'paused') then 'queued' else l.state end,
     due_at = case when l.state in ('waiting', 'paused') then engine.clock() else l.due_at end
   from target t where l.run_id = t.run_id and not t.unbegun
@@ -57,12 +61,15 @@ select (select count(*) from kept) + (select count(*) from told)
 -- Index: outcome_pkey, step_record_pkey. Locks: the outcome row. Its records stay but for final failures; the epoch goes on.
 with back as (
   delete from engine.outcome where run_id = $1 and state in ('failed', 'cancelled', 'terminated', 'timed_out')
-  returning run_id, epoch, started_at
+  returning run_id, epoch, started_at, version, run_attempt
 ), forgotten as (
   delete from engine.step_record s using back b where s.run_id = b.run_id and s.error is not null
 ), live as (
-  insert into engine.live_run (run_id, workflow, queue, priority, state, epoch, base_epoch, due_at, started_at)
-  select r.run_id, r.workflow, r.queue, r.priority, 'queued', b.epoch, b.epoch, engine.clock(), b.started_at
+  insert into engine.live_run (run_id, workflow, queue, priority, state, epoch, base_epoch, due_at, started_at,
+    parent_run_id, has_children, deadline_at, version, run_attempt)
+  select r.run_id, r.workflow, r.queue, r.priority, 'queued', b.epoch, b.epoch, engine.clock(), b.started_at,
+    r.parent_run_id, exists (select 1 from engine.run c where c.parent_run_id = r.run_id),
+    engine.clock() + r.execution_timeout, b.version, b.run_attempt
   from back b join engine.run r using (run_id)
   returning queue
 )
