@@ -136,6 +136,9 @@ public sealed class EngineClient
         return lines;
     }
 
+    internal Task CancelAsync(Guid runId, NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
+        CountAsync("CancelRun", runId, cancellationToken, transaction);
+
     internal async Task<RunHandle> StartAsync(
         Guid runId, string workflow, byte[] input, StartOptions options, string? scheduleId, DateTimeOffset? scheduledFor,
         NpgsqlTransaction? transaction, CancellationToken cancellationToken)
@@ -196,9 +199,9 @@ public sealed class EngineClient
         return command;
     }
 
-    private async Task<long> CountAsync(string name, Guid runId, CancellationToken cancellationToken)
+    private async Task<long> CountAsync(string name, Guid runId, CancellationToken cancellationToken, NpgsqlTransaction? transaction = null)
     {
-        var command = Command(name, null, Of(runId));
+        var command = Command(name, transaction, Of(runId));
         await using var disposing = command.ConfigureAwait(false);
         return (long)(await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false))!;
     }

@@ -67,8 +67,10 @@ public static class Occurrences
         return occurrence + spec.Delay + (spec.Jitter * chance);
     }
 
-    /// <summary>The id of an occurrence's run: the same whoever fires it, and however often.</summary>
-    internal static Guid RunIdOf(string scheduleId, DateTimeOffset occurrence) => new(Hash(scheduleId, occurrence).AsSpan(8, 16));
+    /// <summary>The id of an occurrence's run: the same whoever starts it, and however often.</summary>
+    internal static Guid RunIdOf(string scheduleId, OccurrenceKey key) => key.Cause == OccurrenceCause.Schedule
+        ? new(Hash(scheduleId, key.Time).AsSpan(8, 16))
+        : new(Hash($"{scheduleId}\0{key.RequestId:N}", key.Time).AsSpan(8, 16));
 
     internal static CronExpression Parse(string cron)
     {
