@@ -6,12 +6,12 @@ namespace Exporter.Engine.Tests.Scheduling;
 /// <summary>Occurrences against an oracle that shares no code with them, not even the time zones.</summary>
 public sealed class OracleTests
 {
-    // Northern and southern, an hour and half an hour, at midnight, with a date line, with rules that changed, and none.
+    // Northern and southern; by an hour, half an hour and a whole day; at midnight; with winter time as the exception; rules that changed; none.
     private static readonly string[] Zones =
     [
         "UTC", "Europe/Berlin", "Europe/London", "Europe/Dublin", "America/New_York", "America/St_Johns", "America/Sao_Paulo",
         "America/Santiago", "Australia/Lord_Howe", "Australia/Adelaide", "Pacific/Auckland", "Pacific/Chatham", "Asia/Kathmandu",
-        "Asia/Tokyo", "America/Havana", "Asia/Beirut",
+        "Asia/Tokyo", "America/Havana", "Asia/Beirut", "Africa/Casablanca", "Asia/Pyongyang", "Pacific/Apia", "Europe/Istanbul",
     ];
 
     // Days on which the clocks of some of these change, so that a random range is often at one.
@@ -19,6 +19,7 @@ public sealed class OracleTests
     [
         Day(2024, 3, 10), Day(2024, 3, 31), Day(2024, 4, 7), Day(2024, 9, 8), Day(2024, 9, 29), Day(2024, 10, 6), Day(2024, 10, 27),
         Day(2024, 11, 3), Day(2017, 10, 15), Day(2018, 2, 18), Day(2024, 2, 28), Day(2023, 12, 31), Day(2025, 4, 6), Day(2025, 10, 5),
+        Day(2011, 12, 30), Day(2015, 8, 15), Day(2018, 5, 5), Day(2016, 3, 27),
     ];
 
     // 7 is Sunday too.

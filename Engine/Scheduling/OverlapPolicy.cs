@@ -2,7 +2,8 @@ namespace Exporter.Engine.Scheduling;
 
 /// <summary>
 /// What becomes of an occurrence while a run of the same schedule is going or another occurrence waits in its buffer. A run is
-/// going until it is final: also while it is queued, waits or is paused.
+/// going until it is final: also while it is queued, waits or is paused. One that ended and is retried afterwards counts no more.
+/// What waits, waits without limit of time; the catch-up window is for what nobody has decided.
 /// </summary>
 public enum OverlapPolicy
 {

@@ -44,10 +44,10 @@ public sealed record ScheduleSpec
     /// </summary>
     public TimeSpan Offset { get; init; }
 
-    /// <summary>The first instant at which it may occur. Default none.</summary>
+    /// <summary>The first instant at which it may occur. Default none; from 1970 to 2499.</summary>
     public DateTimeOffset? StartAt { get; init; }
 
-    /// <summary>The first instant at which it may not occur any more. Default none; after <see cref="StartAt"/>.</summary>
+    /// <summary>The first instant at which it may not occur any more. Default none; from 1970 to 2499, after <see cref="StartAt"/>.</summary>
     public DateTimeOffset? EndAt { get; init; }
 
     /// <summary>
@@ -90,6 +90,8 @@ public sealed record ScheduleSpec
             throw new ArgumentException($"EndAt must be after StartAt, {StartAt:O}; it is {EndAt:O}.", nameof(EndAt));
         }
 
+        From1970To2499(StartAt, nameof(StartAt));
+        From1970To2499(EndAt, nameof(EndAt));
         UpToAYear(Delay, nameof(Delay));
         UpToAYear(Jitter, nameof(Jitter));
         if (Cron is not null)
@@ -117,6 +119,14 @@ public sealed record ScheduleSpec
     }
 
     private static bool WholeMilliseconds(TimeSpan value) => value.Ticks % TimeSpan.TicksPerMillisecond == 0;
+
+    private static void From1970To2499(DateTimeOffset? value, string name)
+    {
+        if (value is { UtcDateTime.Year: < 1970 or > 2499 })
+        {
+            throw new ArgumentException($"{name} must be from 1970 to 2499; it is {value:O}.", name);
+        }
+    }
 
     private static void UpToAYear(TimeSpan value, string name)
     {

@@ -9,7 +9,7 @@
 alter table engine.schedule
   -- What there was before behaved so.
   add column overlap text not null default 'allow_all'
-    check (overlap in ('skip', 'buffer_one', 'buffer_all', 'cancel_other', 'allow_all')),
+    check (overlap in ('skip', 'buffer_one', 'buffer_all', 'cancel_other', 'terminate_other', 'allow_all')),
   add column buffered integer not null default 0 check (buffered >= 0),
   -- Its rule or its input cannot be used: nothing is decided until it is changed or unpaused.
   add column blocked boolean not null default false,
