@@ -40,6 +40,25 @@ public sealed class CatchUpTests
     }
 
     [Test]
+    public async Task A_schedule_with_a_backlog_holds_up_no_other()
+    {
+        var seconds = ScheduleBench.Hourly() with { Spec = new ScheduleSpec { Every = TimeSpan.FromSeconds(1) } };
+        await _bench.Schedules.PutAsync(seconds with { Id = "behind" }, 5);
+        await _bench.Schedules.PutAsync(seconds with { Id = "behind too" }, 5);
+        await _bench.Schedules.PutAsync(ScheduleBench.Hourly(), 5);
+        await _bench.SetClockAsync(1);
+        var firer = ScheduleBench.FirerOf(_bench.Database);
+        for (var n = 0; n < 3; n++)
+        {
+            Assert.That(await firer.FireOneAsync(default), Is.True);
+        }
+
+        Assert.That(await _bench.Database.ScalarAsync<long>("select count(*) from engine.occurrences where schedule_id = 's'"), Is.EqualTo(1));
+        await _bench.FireAsync();
+        Assert.That(await _bench.Database.ScalarAsync<long>("select count(*) from engine.occurrences"), Is.EqualTo(7201));
+    }
+
+    [Test]
     public async Task A_schedule_whose_clock_was_put_back_fires_nothing_twice()
     {
         await _bench.Schedules.PutAsync(ScheduleBench.Hourly(OverlapPolicy.AllowAll), 5);

@@ -21,6 +21,9 @@ internal sealed class ScheduleFirer(
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
     private readonly ScheduleSettler _settler = new(client, codec);
 
+    // Those with a backlog: each gets a batch in turn, after all others that are due.
+    private readonly HashSet<string> _behind = [];
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         while (!stoppingToken.IsCancellationRequested)
@@ -52,16 +55,27 @@ internal sealed class ScheduleFirer(
         await using var closing = connection.ConfigureAwait(false);
         var transaction = await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
         await using var rollingBack = transaction.ConfigureAwait(false);
-        if (await ScheduleStore.TakeAsync(transaction, cancellationToken).ConfigureAwait(false) is not { } stored)
+        var stored = await ScheduleStore.TakeAsync(transaction, _behind, cancellationToken).ConfigureAwait(false);
+        if (stored is null && _behind.Count > 0)
+        {
+            _behind.Clear();
+            stored = await ScheduleStore.TakeAsync(transaction, _behind, cancellationToken).ConfigureAwait(false);
+        }
+
+        if (stored is null)
         {
             return false;
         }
 
         try
         {
-            var decided = await _settler.SettleDueAsync(transaction, stored, cancellationToken).ConfigureAwait(false);
+            var (decided, more) = await _settler.SettleDueAsync(transaction, stored, cancellationToken).ConfigureAwait(false);
             await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
             Measure(stored, decided);
+            if (more)
+            {
+                _behind.Add(stored.Id);
+            }
         }
         catch (Exception error) when (IsItsOwn(error))
         {

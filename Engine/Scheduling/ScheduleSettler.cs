@@ -14,12 +14,14 @@ internal sealed class ScheduleSettler(EngineClient client, PayloadCodec codec)
     /// <summary>Occurrences decided at most in one transaction; more are left to the next.</summary>
     private const int Batch = 200;
 
-    /// <summary>Decides what is due by now, and what waits and may start.</summary>
-    public async Task<IReadOnlyList<ScheduleOccurrence>> SettleDueAsync(
+    /// <summary>Decides what is due by now, and what waits and may start. More: a batch was not enough.</summary>
+    public async Task<(IReadOnlyList<ScheduleOccurrence> Decided, bool More)> SettleDueAsync(
         NpgsqlTransaction transaction, StoredSchedule stored, CancellationToken cancellationToken)
     {
         var (going, decider) = await BeginAsync(transaction, stored, cancellationToken).ConfigureAwait(false);
-        return await WriteAsync(transaction, DecideDue(stored, decider), going, decider, cancellationToken).ConfigureAwait(false);
+        var settled = DecideDue(stored, decider);
+        var decided = await WriteAsync(transaction, settled, going, decider, cancellationToken).ConfigureAwait(false);
+        return (decided, settled.NextAt <= stored.Now);
     }
 
     /// <summary>Records what fell due during the pause that is about to end; starts nothing.</summary>

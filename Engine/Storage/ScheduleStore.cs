@@ -88,19 +88,17 @@ internal static class ScheduleStore
     public static async Task<bool> DeleteAsync(NpgsqlTransaction transaction, string scheduleId, CancellationToken cancellationToken) =>
         (await ReadAsync("DeleteSchedule", transaction, row => row.GetInt64(0), cancellationToken, Of(scheduleId)).ConfigureAwait(false))[0] > 0;
 
-    /// <summary>A schedule that has something to decide; its row is locked.</summary>
-    public static async Task<StoredSchedule?> TakeAsync(NpgsqlTransaction transaction, CancellationToken cancellationToken)
+    /// <summary>A schedule that has something to decide, none of those that come later; its row is locked.</summary>
+    public static async Task<StoredSchedule?> TakeAsync(
+        NpgsqlTransaction transaction, IEnumerable<string> later, CancellationToken cancellationToken)
     {
-        foreach (var statement in new[] { "TakeDue", "TakeReady" })
+        var found = await ReadAsync("TakeDue", transaction, row => row.GetString(0), cancellationToken, Of(later.ToArray())).ConfigureAwait(false);
+        if (found.Count == 0)
         {
-            var found = await ReadAsync(statement, transaction, row => row.GetString(0), cancellationToken).ConfigureAwait(false);
-            if (found.Count > 0)
-            {
-                return await LockAsync(transaction, found[0], cancellationToken).ConfigureAwait(false);
-            }
+            found = await ReadAsync("TakeReady", transaction, row => row.GetString(0), cancellationToken).ConfigureAwait(false);
         }
 
-        return null;
+        return found.Count == 0 ? null : await LockAsync(transaction, found[0], cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>The runs of the schedule that are going.</summary>

@@ -49,9 +49,9 @@ with gone as (
 select count(*) from gone
 
 -- name: TakeDue
--- Index: schedule_due. Locks: one row, skipping those that others decide.
+-- Index: schedule_due. Locks: one row, skipping those that others decide. Not $1: they have had their batch of this round.
 select schedule_id from engine.schedule
-where not blocked and next_at <= engine.clock()
+where not blocked and next_at <= engine.clock() and schedule_id <> all($1::text[])
 order by next_at
 limit 1
 for update skip locked
