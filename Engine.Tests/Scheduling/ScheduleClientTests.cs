@@ -51,6 +51,24 @@ public sealed class ScheduleClientTests
         Assert.That(await _bench.Database.ScalarAsync<long>("select count(*) from engine.runs"), Is.EqualTo(1));
     }
 
+    [TestCase(OverlapPolicy.Skip, 0)]
+    [TestCase(OverlapPolicy.BufferOne, 1)]
+    public async Task Of_ten_triggers_that_race_one_starts(OverlapPolicy policy, int waiting)
+    {
+        await _bench.Schedules.PutAsync(ScheduleBench.Hourly(policy), 5);
+        for (var round = 0; round < 10; round++)
+        {
+            var outcomes = (await Task.WhenAll(Enumerable.Range(0, 10).Select(_ => _bench.Schedules.TriggerAsync("s")))).Select(one => one!.Outcome).ToList();
+            Assert.That(outcomes.Count(one => one == OccurrenceOutcome.Started), Is.EqualTo(1), $"round {round}");
+            Assert.That(outcomes.Count(one => one == OccurrenceOutcome.Buffered), Is.EqualTo(waiting), $"round {round}");
+            while (await _bench.Database.ScalarAsync<Guid?>("select run_id from engine.live_run") is { } going)
+            {
+                await _bench.EndAsync(going);
+                await _bench.FireAsync();
+            }
+        }
+    }
+
     [Test]
     public async Task A_trigger_works_while_paused_also_from_the_buffer()
     {
