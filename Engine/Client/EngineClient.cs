@@ -49,12 +49,12 @@ public sealed class EngineClient
     /// <summary>Asks a run to end. Its code is told; a run that never began ends at once.</summary>
     /// <returns>False when the run is final or not there.</returns>
     public async Task<bool> CancelAsync(Guid runId, CancellationToken cancellationToken = default) =>
-        await CountAsync(Sql["CancelRun"], cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
+        await CountAsync(Sql["CancelRun"], null, cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
 
     /// <summary>Lets a run that failed, was cancelled, terminated or timed out go on from the step that failed.</summary>
     /// <returns>False when the run is none of these.</returns>
     public async Task<bool> RetryAsync(Guid runId, CancellationToken cancellationToken = default) =>
-        await CountAsync(Sql["RetryRun"], cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
+        await CountAsync(Sql["RetryRun"], null, cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
 
     /// <summary>Ends a run at once, without its code: whoever holds it can write nothing more. Its children follow their policy.</summary>
     /// <param name="runId">The run.</param>
@@ -62,17 +62,17 @@ public sealed class EngineClient
     /// <param name="cancellationToken">Cancels the call.</param>
     /// <returns>False when the run is final or not there.</returns>
     public async Task<bool> TerminateAsync(Guid runId, string? reason = null, CancellationToken cancellationToken = default) =>
-        await CountAsync(Steering["TerminateRuns"], cancellationToken, Of(new[] { runId }), Of(reason ?? "Terminated.")).ConfigureAwait(false) > 0;
+        await CountAsync(Steering["TerminateRuns"], null, cancellationToken, Of(new[] { runId }), Of(reason ?? "Terminated.")).ConfigureAwait(false) > 0;
 
     /// <summary>Lets a run do nothing more until <see cref="ResumeAsync"/>; steps in progress end first. Cancel ends the pause.</summary>
     /// <returns>False when the run is final, is to be cancelled, or is not there.</returns>
     public async Task<bool> PauseAsync(Guid runId, CancellationToken cancellationToken = default) =>
-        await CountAsync(Steering["PauseRun"], cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
+        await CountAsync(Steering["PauseRun"], null, cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
 
     /// <summary>Lets a paused run go on.</summary>
     /// <returns>False when the run is not paused.</returns>
     public async Task<bool> ResumeAsync(Guid runId, CancellationToken cancellationToken = default) =>
-        await CountAsync(Steering["ResumeRun"], cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
+        await CountAsync(Steering["ResumeRun"], null, cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
 
     /// <summary>
     /// Lets a run, final or not, go on from an earlier step: what it recorded from that place on is forgotten and done again.
@@ -85,7 +85,7 @@ public sealed class EngineClient
     public async Task<bool> ResetAsync(Guid runId, int place, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(place);
-        return await CountAsync(Steering["ResetRun"], cancellationToken, Of(runId), Of(place)).ConfigureAwait(false) > 0;
+        return await CountAsync(Steering["ResetRun"], null, cancellationToken, Of(runId), Of(place)).ConfigureAwait(false) > 0;
     }
 
     /// <summary>Sends a signal to a run, which takes it with <c>WaitForSignalAsync</c>, now or later, once.</summary>
@@ -197,6 +197,12 @@ public sealed class EngineClient
         return lines;
     }
 
+    internal Task CancelAsync(Guid runId, NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
+        CountAsync(Sql["CancelRun"], transaction, cancellationToken, Of(runId));
+
+    internal Task TerminateAsync(Guid runId, string reason, NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
+        CountAsync(Steering["TerminateRuns"], transaction, cancellationToken, Of(new[] { runId }), Of(reason));
+
     internal async Task<RunHandle> StartAsync(
         Guid runId, string workflow, byte[] input, StartOptions options, string? scheduleId, DateTimeOffset? scheduledFor,
         NpgsqlTransaction? transaction, CancellationToken cancellationToken, (Guid RunId, ParentClosePolicy OnClose)? parent = null)
@@ -295,9 +301,10 @@ public sealed class EngineClient
         return command;
     }
 
-    private async Task<long> CountAsync(string sql, CancellationToken cancellationToken, params NpgsqlParameter[] parameters)
+    private async Task<long> CountAsync(
+        string sql, NpgsqlTransaction? transaction, CancellationToken cancellationToken, params NpgsqlParameter[] parameters)
     {
-        var command = Command(sql, null, parameters);
+        var command = Command(sql, transaction, parameters);
         await using var disposing = command.ConfigureAwait(false);
         return (long)(await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false))!;
     }
