@@ -29,13 +29,13 @@ public sealed class MigrationTests
             await role.ExecuteNonQueryAsync();
         }
 
-        foreach (var view in new[] { "runs", "steps", "attempts", "workers", "run_log", "queues", "schedules", "occurrences" })
+        foreach (var view in new[] { "runs", "steps", "attempts", "workers", "run_log", "queues", "schedules", "occurrences", "signals", "stranded_runs" })
         {
             await using var select = new NpgsqlCommand($"select count(*) from engine.{view}", connection);
             Assert.That(await select.ExecuteScalarAsync(), Is.Zero, view);
         }
 
-        foreach (var table in new[] { "run", "live_run", "outcome", "step_record", "worker", "schedule" })
+        foreach (var table in new[] { "run", "live_run", "outcome", "step_record", "worker", "schedule", "signal", "relay" })
         {
             await using var select = new NpgsqlCommand($"select count(*) from engine.{table}", connection);
             var error = await Assert.ThrowsAsync<PostgresException>(async () => await select.ExecuteScalarAsync());
