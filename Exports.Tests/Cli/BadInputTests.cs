@@ -103,17 +103,16 @@ internal sealed class BadInputTests
     [TestCase("destination create files f2 --root {root}/missing", 2, "missing")]
     [TestCase("destination create files \"no name\" --root {root}", 2, "no name")]
     [TestCase("destination create s3 s2", 2, "--bucket")]
-    [TestCase("destination create s3 s2 --bucket b --secret-key pass", 2, "--secret-key-file")]
-    [TestCase("destination create s3 s2 --bucket b --secret-key=pass", 2, "--secret-key-file")]
-    [TestCase("destination create s3 s2 --bucket b --access-key-env NOT_SET --secret-key-env NOT_SET", 2, "NOT_SET")]
-    [TestCase("destination create s3 s2 --bucket b --access-key-file {root}/missing", 2, "missing")]
-    [TestCase("destination create s3 s2 --bucket b --access-key-file {root}", 2, "{root}")]
-    [TestCase("destination create s3 s2 --bucket b --part-size large", 2, "--part-size")]
-    [TestCase("destination create s3 s2 --bucket b --part-size 1", 2, "part_size")]
-    [TestCase("destination create s3 s2 --bucket b --endpoint nowhere", 2, "endpoint")]
+    [TestCase("destination create s3 s2 --bucket bucket --secret-key pass", 2, "--secret-key-file")]
+    [TestCase("destination create s3 s2 --bucket bucket --secret-key=pass", 2, "--secret-key-file")]
+    [TestCase("destination create s3 s2 --bucket bucket --access-key-env NOT_SET --secret-key-env NOT_SET", 2, "NOT_SET")]
+    [TestCase("destination create s3 s2 --bucket bucket --access-key-file {root}/missing", 2, "missing")]
+    [TestCase("destination create s3 s2 --bucket bucket --access-key-file {root}", 2, "{root}")]
+    [TestCase("destination create s3 s2 --bucket bucket --part-size large", 2, "--part-size")]
+    [TestCase("destination create s3 s2 --bucket bucket --part-size 1", 2, "part_size")]
+    [TestCase("destination create s3 s2 --bucket bucket --endpoint nowhere", 2, "endpoint")]
 
     // Words.
-    [TestCase("", 2, "command")]
     [TestCase("export", 2, "create, list")]
     [TestCase("exprot list", 2, "no such command")]
     [TestCase("export list --limits 3", 2, "--limits")]
@@ -152,7 +151,7 @@ internal sealed class BadInputTests
     [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE", null, 2, "EXPORTER_CLICKHOUSE")]
     [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE", "{wrong-clickhouse}", 2, "Password")]
     [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE", "Host=127.0.0.1;Port=1;Username=u;Password=pass", 1, "EXPORTER_CLICKHOUSE")]
-    [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE", "Host=127.0.0.1;Port=none", 2, "clickhouse")]
+    [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE", "Host=127.0.0.1;Port=none", 2, "EXPORTER_CLICKHOUSE")]
     [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE", "nonsense", 2, "http://")]
     [TestCase("worker", "EXPORTER_CLICKHOUSE", null, 2, "EXPORTER_CLICKHOUSE")]
     [TestCase("migrate", "EXPORTER_ENCRYPTION_KEY", null, 2, "EXPORTER_ENCRYPTION_KEY")]
@@ -162,6 +161,14 @@ internal sealed class BadInputTests
     [TestCase("worker", "EXPORTER_WORKER_SLOTS", "many", 2, "worker_slots")]
     public Task Bad_settings_are_refused_in_one_line_and_nothing_is_left(string line, string variable, string? value, int status, string word) =>
         RefusedAsync(new CliCall { Environment = { [variable] = value is null ? null : Filled(value) } }, line, status, word);
+
+    [Test]
+    public async Task Nothing_said_is_answered_with_the_help_on_standard_error()
+    {
+        var result = await _servers.Cli.RunAsync();
+        Assert.That((result.Status, result.Out), Is.EqualTo((2, "")));
+        Assert.That(result.Error, Does.Contain("backfill").And.Contain("doctor"));
+    }
 
     [Test]
     public async Task An_error_is_json_when_json_is_asked_for()
@@ -182,7 +189,7 @@ internal sealed class BadInputTests
         {
             Assert.That(result.Status, Is.EqualTo(status), result.Error);
             Assert.That(result.Out, Is.Empty);
-            Assert.That(result.Error, Does.Match(@"\Aerror: [^\n]{15,}[^\n.]\.\n\z"), "one line, which is a sentence");
+            Assert.That(result.Error, Does.Match(@"\Aerror: [^\n]{15,}([^\n.]\.|: exporter [a-z ]+)\n\z"), "one line, which is a sentence or ends in a command");
             Assert.That(result.Error, Does.Contain(Filled(word)));
             Assert.That(result.Error, Does.Not.Match("Exception|System\\.|   at |pass\\b"), "neither insides nor a secret");
             Assert.That(after, Is.EqualTo(before), "rows");
