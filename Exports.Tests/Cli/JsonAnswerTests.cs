@@ -21,10 +21,10 @@ internal sealed class JsonAnswerTests
         await texts.AnswerAsync("migrate", "migrate");
         await texts.AnswerAsync("migrate-again", "migrate");
         await SetUpAsync(texts);
-        await WithoutWorkerAsync(texts);
+        var retried = await WithoutWorkerAsync(texts);
         await using (var worker = await _servers.StartWorkerAsync("--json"))
         {
-            await WithWorkerAsync(texts);
+            await WithWorkerAsync(texts, retried);
             await worker.TerminateAsync();
             var ended = await worker.EndAsync(TimeSpan.FromSeconds(60));
             Assert.That((ended.Status, ended.Out), Is.EqualTo((0, "")), ended.Error);
@@ -71,7 +71,7 @@ internal sealed class JsonAnswerTests
     }
 
     // Nothing moves by itself, so every state is the one before a worker comes.
-    private static async Task WithoutWorkerAsync(JsonTexts texts)
+    private static async Task<string> WithoutWorkerAsync(JsonTexts texts)
     {
         await texts.AnswerAsync(1, "doctor-without-worker", "doctor");
         await texts.AnswerAsync("run-list-empty", "run", "list");
@@ -86,10 +86,13 @@ internal sealed class JsonAnswerTests
             "backfill-create", "backfill", "create", "events", "--start", "2026-03-01T01:00Z", "--end", "2026-03-01T04:00Z", "--replace");
         await texts.AnswerAsync("backfill-cancel", "backfill", "cancel", backfill["backfill_id"]!.ToString());
         await texts.AnswerAsync("run-list", "run", "list", "--state", "queued");
+        return runId;
     }
 
-    private static async Task WithWorkerAsync(JsonTexts texts)
+    private static async Task WithWorkerAsync(JsonTexts texts, string retried)
     {
+        // Returns when the run has ended; no other run may move its interval before.
+        await texts.AnswerAsync("run-logs-follow", "run", "logs", retried, "--follow");
         var backfill = await texts.AnswerAsync(
             "backfill-create-wait", "backfill", "create", "events", "--start", "2026-03-01T01:00Z", "--end", "2026-03-01T04:00Z", "--wait");
         await texts.AnswerAsync("backfill-show", "backfill", "show", backfill["backfill_id"]!.ToString());
@@ -101,7 +104,6 @@ internal sealed class JsonAnswerTests
         var runId = run["run_id"]!.ToString();
         await texts.AnswerAsync("run-show", "run", "show", runId);
         await texts.AnswerAsync("run-logs", "run", "logs", runId);
-        await texts.AnswerAsync("run-logs-follow", "run", "logs", runId, "--follow");
         await texts.AnswerAsync("doctor", "doctor");
     }
 }

@@ -54,7 +54,7 @@ internal sealed partial class JsonTexts(CliServers servers)
         // Times of the data are fixed; those of the clock are not.
         answer = Time().Replace(answer, time => time.Value.StartsWith("2026-03-0", StringComparison.Ordinal) ? time.Value : "<time>");
         answer = Size().Replace(answer, "${name}\"<number>\"");
-        answer = Took().Replace(answer, "<duration>");
+        answer = Free().Replace(answer, "<size> free");
         return Server().Replace(answer, "${name} <version> at <server>");
     }
 
@@ -73,8 +73,8 @@ internal sealed partial class JsonTexts(CliServers servers)
     [GeneratedRegex("(?<name>\"(bytes|bytes_written|source_bytes|log_id|epoch)\": )[1-9][0-9]*")]
     private static partial Regex Size();
 
-    [GeneratedRegex(@"\b[0-9]+(\.[0-9]+)? m?s\b")]
-    private static partial Regex Took();
+    [GeneratedRegex("[0-9.]+ [KMGT]iB free")]
+    private static partial Regex Free();
 
     [GeneratedRegex("(?<name>PostgreSQL|ClickHouse) [0-9][^\"]* at [^\"]*")]
     private static partial Regex Server();
