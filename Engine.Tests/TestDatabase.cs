@@ -1,5 +1,4 @@
 using Dapper;
-using Exporter.Engine.Storage;
 using Npgsql;
 
 namespace Exporter.Engine.Tests;
@@ -17,12 +16,7 @@ internal sealed class TestDatabase : IAsyncDisposable
 
     public NpgsqlDataSource Data { get; }
 
-    public static async Task<TestDatabase> NewAsync()
-    {
-        var database = new TestDatabase(await TestPostgres.NewDatabaseAsync());
-        await EngineSchema.MigrateAsync(database.ConnectionString);
-        return database;
-    }
+    public static async Task<TestDatabase> NewAsync() => new(await TestPostgres.NewMigratedAsync());
 
     public async Task<T?> ScalarAsync<T>(string sql, object? parameters = null)
     {

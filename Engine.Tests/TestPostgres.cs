@@ -1,5 +1,5 @@
+using Exporter.Engine.Storage;
 using Exporter.Engine.Testing;
-using Npgsql;
 
 namespace Exporter.Engine.Tests;
 
@@ -7,20 +7,15 @@ namespace Exporter.Engine.Tests;
 [SetUpFixture]
 public sealed class TestPostgres
 {
+    private static readonly MigratedTemplate Migrated = new(server => EngineSchema.MigrateAsync(server));
     private static string? _server;
     private LocalPostgres? _local;
 
-    public static async Task<string> NewDatabaseAsync()
-    {
-        var server = new NpgsqlConnectionStringBuilder(_server);
-        var name = "t" + Guid.NewGuid().ToString("N");
-        await using var data = NpgsqlDataSource.Create(server.ConnectionString);
-        await using var command = data.CreateCommand($"create database {name}");
-        await command.ExecuteNonQueryAsync();
-        server.Database = name;
-        server.MaxPoolSize = 20;
-        return server.ConnectionString;
-    }
+    /// <summary>An empty database.</summary>
+    public static async Task<string> NewDatabaseAsync() => MigratedTemplate.Small(await LocalPostgres.CreateDatabaseAsync(_server!));
+
+    /// <summary>A database with the engine's schema.</summary>
+    public static Task<string> NewMigratedAsync() => Migrated.CopyAsync(_server!);
 
     [OneTimeSetUp]
     public async Task StartAsync()

@@ -43,12 +43,7 @@ internal sealed class TestDatabase : IAsyncDisposable
 
     public BackfillStore Backfills { get; }
 
-    public static async Task<TestDatabase> NewAsync()
-    {
-        var database = new TestDatabase(await TestServers.NewPostgresAsync());
-        await ExportSchema.MigrateAsync(database.ConnectionString);
-        return database;
-    }
+    public static async Task<TestDatabase> NewAsync() => new(await TestServers.NewMigratedAsync());
 
     public async Task<T?> ScalarAsync<T>(string sql, object? parameters = null)
     {

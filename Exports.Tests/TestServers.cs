@@ -1,6 +1,7 @@
 using Exporter.Engine.Testing;
+using Exporter.Engine.Tests;
+using Exporter.Exports.Model;
 using Exporter.Exports.Testing;
-using Npgsql;
 
 namespace Exporter.Exports.Tests;
 
@@ -9,28 +10,16 @@ namespace Exporter.Exports.Tests;
 public sealed class TestServers
 {
     private static readonly SemaphoreSlim Starting = new(1);
+    private static readonly MigratedTemplate Migrated = new(server => ExportSchema.MigrateAsync(server));
     private static LocalPostgres? _postgres;
     private static LocalClickHouse? _clickHouse;
     private static LocalS3? _s3;
 
     /// <summary>The connection string of a new, empty PostgreSQL database.</summary>
-    public static async Task<string> NewPostgresAsync()
-    {
-        var server = Environment.GetEnvironmentVariable("EXPORTER_POSTGRES");
-        if (string.IsNullOrEmpty(server))
-        {
-            server = (await StartedAsync(() => _postgres, async () => _postgres = await LocalPostgres.StartAsync())).ConnectionString;
-        }
+    public static async Task<string> NewPostgresAsync() => MigratedTemplate.Small(await LocalPostgres.CreateDatabaseAsync(await PostgresAsync()));
 
-        var database = new NpgsqlConnectionStringBuilder(server);
-        var name = "t" + Guid.NewGuid().ToString("N");
-        await using var data = NpgsqlDataSource.Create(database.ConnectionString);
-        await using var create = data.CreateCommand($"create database {name}");
-        await create.ExecuteNonQueryAsync();
-        database.Database = name;
-        database.MaxPoolSize = 20;
-        return database.ConnectionString;
-    }
+    /// <summary>The same with both schemas.</summary>
+    public static async Task<string> NewMigratedAsync() => await Migrated.CopyAsync(await PostgresAsync());
 
     /// <summary>The test run's ClickHouse server; use a database of your own in it.</summary>
     public static Task<LocalClickHouse> ClickHouseAsync() =>
@@ -46,6 +35,10 @@ public sealed class TestServers
         await (_clickHouse?.DisposeAsync() ?? ValueTask.CompletedTask);
         await (_s3?.DisposeAsync() ?? ValueTask.CompletedTask);
     }
+
+    private static async Task<string> PostgresAsync() => Environment.GetEnvironmentVariable("EXPORTER_POSTGRES") is { Length: > 0 } server
+        ? server
+        : (await StartedAsync(() => _postgres, async () => _postgres = await LocalPostgres.StartAsync())).ConnectionString;
 
     private static async Task<T> StartedAsync<T>(Func<T?> started, Func<Task<T>> start)
         where T : class

@@ -80,17 +80,25 @@ public sealed class LocalPostgres : IAsyncDisposable
     /// <summary>Makes a database and answers its connection string.</summary>
     /// <param name="name">Letters, digits and underscores. Default a new name.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
-    public async Task<string> CreateDatabaseAsync(string? name = null, CancellationToken cancellationToken = default)
+    public Task<string> CreateDatabaseAsync(string? name = null, CancellationToken cancellationToken = default) =>
+        CreateDatabaseAsync(ConnectionString, name, null, cancellationToken);
+
+    /// <summary>Makes a database on any server and answers its connection string.</summary>
+    /// <param name="server">The server, as a user who may create databases.</param>
+    /// <param name="name">Letters, digits and underscores. Default a new name.</param>
+    /// <param name="template">A database to be copied, to which nobody is connected. Default an empty one.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    public static async Task<string> CreateDatabaseAsync(
+        string server, string? name = null, string? template = null, CancellationToken cancellationToken = default)
     {
         name ??= "t" + Guid.NewGuid().ToString("N");
-        var connection = new NpgsqlConnection(ConnectionString);
-        await using var closing = connection.ConfigureAwait(false);
-        await connection.OpenAsync(cancellationToken).ConfigureAwait(false);
-        var create = new NpgsqlCommand($"create database \"{name.Replace("\"", "\"\"", StringComparison.Ordinal)}\"", connection);
-        await using var disposing = create.ConfigureAwait(false);
-        await create.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
-        return Of(name);
+        await ExecuteAsync(server, $"create database {Quoted(name)}{(template is null ? "" : $" template {Quoted(template)}")}", cancellationToken).ConfigureAwait(false);
+        return new NpgsqlConnectionStringBuilder(server) { Database = name }.ConnectionString;
     }
+
+    /// <summary>Drops a database of any server, and ends whatever is connected to it.</summary>
+    public static Task DropDatabaseAsync(string server, string name, CancellationToken cancellationToken = default) =>
+        ExecuteAsync(server, $"drop database if exists {Quoted(name)} with (force)", cancellationToken);
 
     /// <summary>Stops the server at once, as a crash would (<c>immediate</c>), and starts it again on the same files and port.</summary>
     public async Task RestartAsync(CancellationToken cancellationToken = default)
@@ -201,6 +209,19 @@ public sealed class LocalPostgres : IAsyncDisposable
                     $"PostgreSQL does not start in {_directory}: {await File.ReadAllTextAsync(Path.Combine(_directory, "log"), cancellationToken).ConfigureAwait(false)}", error);
             }
         }
+    }
+
+    private static string Quoted(string name) => $"\"{name.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
+
+    private static async Task ExecuteAsync(string server, string sql, CancellationToken cancellationToken)
+    {
+        // Not pooled: who is still connected would be in the way of a copy.
+        var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(server) { Pooling = false }.ConnectionString);
+        await using var closing = connection.ConfigureAwait(false);
+        await connection.OpenAsync(cancellationToken).ConfigureAwait(false);
+        var command = new NpgsqlCommand(sql, connection);
+        await using var disposing = command.ConfigureAwait(false);
+        await command.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
     }
 
     private static async Task RunAsync(string[] command, CancellationToken cancellationToken)

@@ -37,6 +37,7 @@ internal static class DevCommand
             await CreateExportAsync(servers, output, cancellationToken).ConfigureAwait(false);
             var worker = WorkerProcess.Start(servers, TimeSpan.FromSeconds(30));
             await using var stopping = worker.ConfigureAwait(false);
+            var database = new NpgsqlConnectionStringBuilder(servers.Database);
             // Written as they are: a line that a terminal has broken cannot be pasted.
             console.Profile.Out.Writer.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
@@ -50,7 +51,7 @@ internal static class DevCommand
                   alias exporter='dotnet exec {typeof(DevCommand).Assembly.Location}'
                   exporter export run events --start 2026-10-01 --end 2026-10-02
                   exporter run list
-                  psql -h 127.0.0.1 -p {servers.Postgres.Port} -U postgres exporter -c 'select * from exports.runs'
+                  psql -h {database.Host} -p {database.Port} -U {database.Username} {database.Database} -c 'select * from exports.runs'
 
                 Ctrl-C ends everything and removes it.
                 """));
