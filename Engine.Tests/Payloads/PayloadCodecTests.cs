@@ -16,6 +16,20 @@ public sealed class PayloadCodecTests
         Assert.That(codec.Unprotect(stored, "here"), Is.EqualTo(plain));
     });
 
+    [TestCase(true)]
+    [TestCase(false)]
+    public void A_long_payload_is_stored_compressed_and_read_back(bool encrypted)
+    {
+        var codec = new PayloadCodec(encrypted ? KeyRing.Parse(KeyRing.NewKey()) : KeyRing.Empty);
+        var text = string.Concat(Enumerable.Repeat("lorem ipsum ", 10_000));
+        var stored = codec.Write(text, "here");
+        Assert.That(stored, Has.Length.LessThan(2_000));
+        Assert.That(codec.Read<string>(stored, "here"), Is.EqualTo(text));
+        var random = RandomNumberGenerator.GetBytes(100_000);
+        Assert.That(codec.Unprotect(codec.Protect(random, "here"), "here"), Is.EqualTo(random));
+        Assert.That(codec.Protect(random, "here"), Has.Length.LessThan(random.Length + 50), "what cannot be compressed does not grow");
+    }
+
     [Test]
     public void A_secret_does_not_stand_in_what_is_stored()
     {

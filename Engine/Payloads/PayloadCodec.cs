@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.IO.Compression;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -6,13 +7,22 @@ using System.Text.Json;
 namespace Exporter.Engine.Payloads;
 
 /// <summary>
-/// Makes the bytes that are stored of inputs, outputs and checkpoints: JSON, encrypted with AES-256-GCM when there is a key,
-/// and bound to the place where they stand, so that a ciphertext moved elsewhere is refused.
+/// Makes the bytes that are stored of inputs, outputs and checkpoints: JSON, compressed when it is long, encrypted with
+/// AES-256-GCM when there is a key, and bound to the place where they stand, so that a ciphertext moved elsewhere is refused.
 /// </summary>
 public sealed class PayloadCodec
 {
+    /// <summary>Payloads of so many bytes are compressed.</summary>
+    public const int CompressedFrom = 1024;
+
+    // What is stored begins with one of these bytes.
     private const byte Plain = 0;
     private const byte AesGcm256 = 1;
+    private const byte PlainCompressed = 2;
+    private const byte AesGcm256Compressed = 3;
+
+    // No more is unpacked: a few kilobytes that become gigabytes are an attack or an error.
+    private const int LargestUnpacked = 512 << 20;
     private const int NonceSize = 12;
     private const int TagSize = 16;
     private const int HeaderSize = 1 + 8 + NonceSize;
@@ -48,18 +58,20 @@ public sealed class PayloadCodec
     /// <summary>Protects bytes.</summary>
     public byte[] Protect(ReadOnlySpan<byte> plain, string place)
     {
+        var packed = Pack(plain);
+        var text = packed is null ? plain : packed;
         if (_keys.Current is not { } key)
         {
-            return [Plain, .. plain];
+            return [packed is null ? Plain : PlainCompressed, .. text];
         }
 
-        var stored = new byte[HeaderSize + plain.Length + TagSize];
-        stored[0] = AesGcm256;
+        var stored = new byte[HeaderSize + text.Length + TagSize];
+        stored[0] = packed is null ? AesGcm256 : AesGcm256Compressed;
         BinaryPrimitives.WriteUInt64LittleEndian(stored.AsSpan(1), _keys.CurrentId);
         var nonce = stored.AsSpan(9, NonceSize);
         RandomNumberGenerator.Fill(nonce);
         using var aes = new AesGcm(key, TagSize);
-        aes.Encrypt(nonce, plain, stored.AsSpan(HeaderSize, plain.Length), stored.AsSpan(HeaderSize + plain.Length), Bound(stored, place));
+        aes.Encrypt(nonce, text, stored.AsSpan(HeaderSize, text.Length), stored.AsSpan(HeaderSize + text.Length), Bound(stored, place));
         return stored;
     }
 
@@ -67,14 +79,14 @@ public sealed class PayloadCodec
     /// <exception cref="CryptographicException">It was changed, moved, or its key is not in the ring.</exception>
     public byte[] Unprotect(ReadOnlySpan<byte> stored, string place)
     {
-        if (stored.Length > 0 && stored[0] == Plain)
+        if (stored.Length > 0 && stored[0] is Plain or PlainCompressed)
         {
             // With a key there are no plain payloads but those of before; swapping one in gains who can write the tables
             // nothing that they could not do with the tables themselves.
-            return stored[1..].ToArray();
+            return stored[0] == Plain ? stored[1..].ToArray() : Unpack(stored[1..], place);
         }
 
-        if (stored.Length < HeaderSize + TagSize || stored[0] != AesGcm256)
+        if (stored.Length < HeaderSize + TagSize || stored[0] is not (AesGcm256 or AesGcm256Compressed))
         {
             throw new CryptographicException($"The payload of {place} is not one that this version writes.");
         }
@@ -84,7 +96,48 @@ public sealed class PayloadCodec
         var plain = new byte[stored.Length - HeaderSize - TagSize];
         using var aes = new AesGcm(key, TagSize);
         aes.Decrypt(stored.Slice(9, NonceSize), stored.Slice(HeaderSize, plain.Length), stored[^TagSize..], plain, Bound(stored, place));
-        return plain;
+        return stored[0] == AesGcm256 ? plain : Unpack(plain, place);
+    }
+
+    /// <summary>Whether a payload is not under the ring's newest key: it is plain, or under an older key. False without keys.</summary>
+    public bool NeedsRotation(ReadOnlySpan<byte> stored) => Encrypts
+        && (stored[0] is Plain or PlainCompressed || BinaryPrimitives.ReadUInt64LittleEndian(stored[1..]) != _keys.CurrentId);
+
+    // Null where it is not worth it.
+    private static byte[]? Pack(ReadOnlySpan<byte> plain)
+    {
+        if (plain.Length < CompressedFrom)
+        {
+            return null;
+        }
+
+        var packed = new byte[plain.Length - (plain.Length / 8)];
+        return BrotliEncoder.TryCompress(plain, packed, out var length, quality: 1, window: 22) ? packed[..length] : null;
+    }
+
+    private static byte[] Unpack(ReadOnlySpan<byte> packed, string place)
+    {
+        using var source = new BrotliStream(new MemoryStream(packed.ToArray()), CompressionMode.Decompress);
+        using var plain = new MemoryStream();
+        var buffer = new byte[16 * 1024];
+        int count;
+        try
+        {
+            while ((count = source.Read(buffer)) > 0)
+            {
+                plain.Write(buffer.AsSpan(0, count));
+                if (plain.Length > LargestUnpacked)
+                {
+                    throw new CryptographicException($"The payload of {place} unpacks to more than {LargestUnpacked >> 20} MiB.");
+                }
+            }
+        }
+        catch (InvalidDataException error)
+        {
+            throw new CryptographicException($"The payload of {place} is not one that this version writes.", error);
+        }
+
+        return plain.ToArray();
     }
 
     // The header and the place are authenticated with the text.

@@ -37,6 +37,20 @@ public sealed class DestinationStoreTests
     }
 
     [Test]
+    public async Task After_a_rotation_secrets_need_the_new_key_alone()
+    {
+        await using var database = await TestDatabase.NewAsync();
+        var created = await database.Destinations.CreateAsync(Bucket(), "tester");
+        var newKey = KeyRing.NewKey();
+        var both = new DestinationStore(database.Data, new PayloadCodec(KeyRing.Parse($"{newKey},{database.Key}")));
+        Assert.That(await both.RotateAsync(), Is.EqualTo((1, 1)));
+        Assert.That(await both.RotateAsync(), Is.EqualTo((1, 0)));
+        var only = new DestinationStore(database.Data, new PayloadCodec(KeyRing.Parse(newKey)));
+        Assert.That((await only.LoadAsync(created.DestinationId)).Secrets["secret_key"], Is.EqualTo(Secret));
+        await Assert.ThrowsAsync<UserErrorException>(() => database.Destinations.LoadAsync(created.DestinationId));
+    }
+
+    [Test]
     public async Task Secrets_are_refused_without_a_key()
     {
         await using var database = await TestDatabase.NewAsync();

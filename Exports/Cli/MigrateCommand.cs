@@ -1,10 +1,9 @@
 using System.CommandLine;
-using Exporter.Engine.Payloads;
 using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Cli;
 
-/// <summary><c>exporter migrate</c> and <c>exporter keys</c>: what comes before everything else.</summary>
+/// <summary><c>exporter migrate</c>: what comes before everything else.</summary>
 internal static class MigrateCommand
 {
     public static Command Migrate() => new CliCommand(
@@ -26,17 +25,4 @@ internal static class MigrateCommand
                 output.Line(applied.Count == 0 ? "The database is up to date." : "The database is now up to date.");
             });
         });
-
-    public static Command Keys() => new CliCommand("keys", "Encryption keys", "exporter keys generate").With(
-        new CliCommand(
-            "generate",
-            "Print a new encryption key. To rotate, put it before the old one, with a comma between",
-            "export EXPORTER_ENCRYPTION_KEY=$(exporter keys generate)",
-            "exporter keys generate > exporter.key && chmod 600 exporter.key && exporter migrate --encryption-key-file exporter.key")
-            .Does((_, session, _) =>
-            {
-                var key = KeyRing.NewKey();
-                session.Output.Answer(new { EncryptionKey = key }, output => output.Line(key));
-                return Task.CompletedTask;
-            }));
 }

@@ -34,7 +34,7 @@ internal static class Program
         var root = new RootCommand("Batch exports from ClickHouse that resume from their last committed offset, with every row there once.")
         {
             MigrateCommand.Migrate(),
-            MigrateCommand.Keys(),
+            KeysCommand.Keys(),
             WorkerCommand.Worker(),
             DestinationCommands.All(),
             ExportCommands.All(),

@@ -100,6 +100,23 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
             },
             cancellationToken);
 
+    /// <summary>Encrypts the secrets of every destination again that are not under the ring's newest key.</summary>
+    /// <returns>How many destinations have secrets, and how many of these were encrypted again.</returns>
+    /// <exception cref="UserErrorException">Secrets are under a key that is not in the ring.</exception>
+    public async Task<(int Seen, int Rotated)> RotateAsync(CancellationToken cancellationToken = default)
+    {
+        var rows = await _database.ListAsync<DestinationRow>("AllSecrets", new { }, cancellationToken).ConfigureAwait(false);
+        var rotated = 0;
+        foreach (var row in rows.Where(row => codec.NeedsRotation(row.Secrets)))
+        {
+            // Only what was read is replaced: somebody may have set other secrets meanwhile.
+            rotated += await _database.ExecuteAsync(
+                "ReplaceSecrets", new { row.Id, Old = row.Secrets, New = codec.Write(Decrypt(row), Place(row.Id)) }, cancellationToken).ConfigureAwait(false);
+        }
+
+        return (rows.Count, rotated);
+    }
+
     internal static UserErrorException Unknown(string name) => new(
         "destination", $"There is no destination named \"{name}\".", "See `exporter destination list`, or create it with `exporter destination create`.");
 

@@ -30,3 +30,11 @@ select name from exports.batch_export where destination_id = @Id and deleted_at 
 update exports.destination
 set deleted_at = engine.clock(), updated_at = engine.clock(), secrets = null, secret_names = '{}'
 where destination_id = @Id
+
+-- name: AllSecrets
+select destination_id as Id, name as Name, kind as Kind, settings::text as Settings, secrets as Secrets
+from exports.destination where secrets is not null order by destination_id
+
+-- name: ReplaceSecrets
+-- Index: destination_pkey.
+update exports.destination set secrets = @New where destination_id = @Id and secrets = @Old
