@@ -3,15 +3,16 @@
 -- name: StartRun
 -- Index: run_idempotency. Locks: the new rows; waits for another start with the same key.
 with new_run as (
-  insert into engine.run (run_id, workflow, queue, priority, idempotency_key, input, tags, start_at, schedule_id, scheduled_for)
-  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+  insert into engine.run (run_id, workflow, queue, priority, idempotency_key, input, tags, start_at, schedule_id, scheduled_for,
+    concurrency_key, concurrency_limit)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
   on conflict (workflow, idempotency_key) where idempotency_key is not null do nothing
-  returning run_id, workflow, queue, priority, start_at
+  returning run_id, workflow, queue, priority, start_at, concurrency_key, concurrency_limit
 ), live as (
-  insert into engine.live_run (run_id, workflow, queue, priority, state, due_at)
+  insert into engine.live_run (run_id, workflow, queue, priority, state, due_at, concurrency_key, concurrency_limit)
   select run_id, workflow, queue, priority,
     case when start_at > engine.clock() then 'waiting' else 'queued' end::engine.run_state,
-    coalesce(start_at, engine.clock())
+    coalesce(start_at, engine.clock()), concurrency_key, concurrency_limit
   from new_run
   returning run_id, queue
 )
@@ -61,8 +62,10 @@ with back as (
 ), forgotten as (
   delete from engine.step_record s using back b where s.run_id = b.run_id and s.error is not null
 ), live as (
-  insert into engine.live_run (run_id, workflow, queue, priority, state, epoch, base_epoch, due_at, started_at)
-  select r.run_id, r.workflow, r.queue, r.priority, 'queued', b.epoch, b.epoch, engine.clock(), b.started_at
+  insert into engine.live_run (run_id, workflow, queue, priority, state, epoch, base_epoch, due_at, started_at,
+    concurrency_key, concurrency_limit)
+  select r.run_id, r.workflow, r.queue, r.priority, 'queued', b.epoch, b.epoch, engine.clock(), b.started_at,
+    r.concurrency_key, r.concurrency_limit
   from back b join engine.run r using (run_id)
   returning queue
 )
@@ -71,3 +74,29 @@ select count(*) from (select pg_notify('engine', 'queue ' || queue) from live) t
 -- name: ReadLog
 -- Index: log_line_run.
 select log_id, at, level, step, message from engine.log_line where run_id = $1 and log_id > $2 order by log_id limit $3
+
+
+-- name: StartRuns
+-- Index: run_idempotency. Locks: the new rows, in the order of their keys, waiting for other starts with the same ones.
+with new_run as (
+  insert into engine.run (run_id, workflow, queue, priority, idempotency_key, input, tags, start_at, concurrency_key, concurrency_limit)
+  select n.run_id, $1, n.queue, n.priority, n.idempotency_key, n.input, n.tags::jsonb, n.start_at, n.concurrency_key, n.concurrency_limit
+  from unnest($2::uuid[], $3::text[], $4::smallint[], $5::text[], $6::bytea[], $7::text[], $8::timestamptz[], $9::text[], $10::int[])
+    with ordinality n(run_id, queue, priority, idempotency_key, input, tags, start_at, concurrency_key, concurrency_limit, place)
+  order by n.idempotency_key, n.place
+  on conflict (workflow, idempotency_key) where idempotency_key is not null do nothing
+  returning run_id, workflow, queue, priority, start_at, concurrency_key, concurrency_limit
+)
+insert into engine.live_run (run_id, workflow, queue, priority, state, due_at, concurrency_key, concurrency_limit)
+select run_id, workflow, queue, priority,
+  case when start_at > engine.clock() then 'waiting' else 'queued' end::engine.run_state,
+  coalesce(start_at, engine.clock()), concurrency_key, concurrency_limit
+from new_run
+returning run_id
+
+-- name: FindByKeys
+-- Index: run_idempotency.
+select idempotency_key, run_id from engine.run where workflow = $1 and idempotency_key = any($2)
+
+-- name: TellQueues
+select pg_notify('engine', 'queue ' || queue) from unnest($1::text[]) q(queue)
