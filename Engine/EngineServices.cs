@@ -40,7 +40,7 @@ public static class EngineServices
 /// <summary>Adds workflows and workers.</summary>
 public sealed class EngineBuilder
 {
-    private readonly Dictionary<string, WorkflowRegistration> _workflows = new(StringComparer.Ordinal);
+    private readonly Dictionary<(string Name, int Version), WorkflowRegistration> _workflows = [];
 
     internal EngineBuilder(IServiceCollection services) => Services = services;
 
@@ -48,15 +48,20 @@ public sealed class EngineBuilder
     public IServiceCollection Services { get; }
 
     /// <summary>Registers a workflow; every worker of this host executes it.</summary>
-    /// <param name="name">The name that runs are started under; from 1 to 200 characters.</param>
+    /// <param name="name">The name that runs are started under; from 1 to 200 characters, without "@".</param>
+    /// <param name="version">
+    /// Of the code. New runs begin with the newest version that the worker which claims them offers, and stay with it: keep the
+    /// old code registered under its old version until <c>engine.runs</c> has no unfinished run of it. Default 1; from 1.
+    /// </param>
     /// <typeparam name="TWorkflow">Implements <see cref="Workflows.IWorkflow{TInput, TOutput}"/> once; made anew for each claim.</typeparam>
     /// <exception cref="ArgumentException">The name is taken, or the type is no workflow.</exception>
-    public EngineBuilder AddWorkflow<TWorkflow>(string name)
+    public EngineBuilder AddWorkflow<TWorkflow>(string name, int version = 1)
         where TWorkflow : class
     {
-        if (!_workflows.TryAdd(name, WorkflowRegistration.Of<TWorkflow>(name)))
+        ArgumentOutOfRangeException.ThrowIfLessThan(version, 1);
+        if (!_workflows.TryAdd((name, version), WorkflowRegistration.Of<TWorkflow>(name)))
         {
-            throw new ArgumentException($"A workflow named \"{name}\" is registered already.", nameof(name));
+            throw new ArgumentException($"A workflow named \"{name}\" is registered already as version {version}.", nameof(name));
         }
 
         return this;
@@ -86,6 +91,7 @@ public sealed class EngineBuilder
             settings,
             provider.GetRequiredService<EngineDatabase>(),
             provider.GetRequiredService<PayloadCodec>(),
+            provider.GetRequiredService<EngineClient>(),
             provider.GetRequiredService<IServiceScopeFactory>(),
             provider.GetRequiredService<WorkSignal>(),
             provider.GetRequiredService<TimeProvider>(),

@@ -7,6 +7,7 @@ namespace Exporter.Engine.Tests.Queues;
 /// <summary>Limits of queues and keys hold whoever claims, and leave nothing waiting for ever.</summary>
 public sealed class LimitTests
 {
+    private static readonly WorkflowOffer Offer = new([("gauged", 1)]);
     private readonly List<TestWorker> _workers = [];
     private TestDatabase _database = null!;
     private Gauge _gauge = null!;
@@ -114,7 +115,7 @@ public sealed class LimitTests
 
         var store = await RegisterAsync();
         var order = new List<short>();
-        while (await store.ClaimAsync(TestWorker.Queue, ["gauged"], 1, default) is [var run])
+        while (await store.ClaimAsync(TestWorker.Queue, Offer, 1, default) is [var run])
         {
             order.Add(runs[run.RunId]);
         }
@@ -128,12 +129,12 @@ public sealed class LimitTests
         await StartAsync("k", 1);
         await StartAsync("k", 1);
         var (doomed, heir) = (await RegisterAsync(), await RegisterAsync());
-        Assert.That(await doomed.ClaimAsync(TestWorker.Queue, ["gauged"], 5, default), Has.Count.EqualTo(1));
-        Assert.That(await heir.ClaimAsync(TestWorker.Queue, ["gauged"], 5, default), Is.Empty);
+        Assert.That(await doomed.ClaimAsync(TestWorker.Queue, Offer, 5, default), Has.Count.EqualTo(1));
+        Assert.That(await heir.ClaimAsync(TestWorker.Queue, Offer, 5, default), Is.Empty);
         await _database.ExecuteAsync("update engine.worker set lease_until = engine.clock() - interval '1 s' where worker_id = (select worker_id from engine.live_run where worker_id is not null)");
         Assert.That((await heir.SweepAsync(TimeSpan.FromMinutes(1), default)).Freed, Is.EqualTo(1));
-        Assert.That(await heir.ClaimAsync(TestWorker.Queue, ["gauged"], 5, default), Has.Count.EqualTo(1));
-        Assert.That(await heir.ClaimAsync(TestWorker.Queue, ["gauged"], 5, default), Is.Empty, "and no more than one");
+        Assert.That(await heir.ClaimAsync(TestWorker.Queue, Offer, 5, default), Has.Count.EqualTo(1));
+        Assert.That(await heir.ClaimAsync(TestWorker.Queue, Offer, 5, default), Is.Empty, "and no more than one");
     }
 
     [Test]
@@ -157,9 +158,9 @@ public sealed class LimitTests
         await command.ExecuteNonQueryAsync();
         await StartAsync("k", 1);
         var store = await RegisterAsync();
-        Assert.That(await store.ClaimAsync(TestWorker.Queue, ["gauged"], 1, default), Is.Empty);
+        Assert.That(await store.ClaimAsync(TestWorker.Queue, Offer, 1, default), Is.Empty);
         Assert.That(store.ClaimAgainIn, Is.Not.Null);
-        await Eventually.TrueAsync(async () => (await store.ClaimAsync(TestWorker.Queue, ["gauged"], 1, default)).Count == 1, "it is claimed");
+        await Eventually.TrueAsync(async () => (await store.ClaimAsync(TestWorker.Queue, Offer, 1, default)).Count == 1, "it is claimed");
     }
 
     [Test]
@@ -170,7 +171,7 @@ public sealed class LimitTests
         var claimed = 0;
         for (var looks = 0; looks < 100 && claimed < 1500; looks++)
         {
-            claimed += (await store.ClaimAsync(TestWorker.Queue, ["gauged"], 1000, default)).Count;
+            claimed += (await store.ClaimAsync(TestWorker.Queue, Offer, 1000, default)).Count;
         }
 
         Assert.That(claimed, Is.EqualTo(1500), "one of each key");
@@ -234,7 +235,7 @@ public sealed class LimitTests
     {
         var id = Guid.CreateVersion7();
         var store = new WorkerStore(_database.Data, id);
-        await store.RegisterAsync("test", TestWorker.Queue, 10, TimeSpan.FromMinutes(1), default);
+        await store.RegisterAsync("test", TestWorker.Queue, 10, TimeSpan.FromMinutes(1), Offer, default);
         return store;
     }
 

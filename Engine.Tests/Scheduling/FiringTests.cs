@@ -2,7 +2,6 @@ using Exporter.Engine.Payloads;
 using Exporter.Engine.Scheduling;
 using Exporter.Engine.Tests.Workflows;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Exporter.Engine.Tests.Scheduling;
 
@@ -76,18 +75,6 @@ public sealed class FiringTests
     }
 
     [Test]
-    public async Task A_paused_schedule_does_not_fire_and_an_unpaused_one_leaves_the_pause_out()
-    {
-        await Schedules.PutAsync(EverySecond(), 5);
-        Assert.That(await Schedules.PauseAsync("s", "quiet, please"), Is.True);
-        await _database.ExecuteAsync("update engine.schedule set settled_to = engine.clock() - interval '1 hour', next_occurrence = engine.clock() - interval '59 minutes', next_at = engine.clock() - interval '59 minutes'");
-        Assert.That(await Firer().FireOneAsync(default), Is.False);
-        Assert.That(await _database.ScalarAsync<string>("select note from engine.schedules"), Is.EqualTo("quiet, please"));
-        await Schedules.UnpauseAsync("s");
-        Assert.That(await _database.ScalarAsync<bool>("select next_at > engine.clock() - interval '10 seconds' from engine.schedules"), Is.True);
-    }
-
-    [Test]
     public async Task A_schedule_that_cannot_fire_is_paused_with_the_reason_and_holds_up_no_other()
     {
         await Schedules.PutAsync(EverySecond() with { Id = "lost zone", Spec = new ScheduleSpec { Cron = "* * * * *" } }, 5);
@@ -106,8 +93,8 @@ public sealed class FiringTests
     }
 
     private static Schedule EverySecond() =>
-        new() { Id = "s", Workflow = "code", Spec = new ScheduleSpec { Every = TimeSpan.FromSeconds(1) } };
+        new() { Id = "s", Workflow = "code", Spec = new ScheduleSpec { Every = TimeSpan.FromSeconds(1) }, Overlap = OverlapPolicy.AllowAll };
 
     private ScheduleFirer Firer() =>
-        new(_database.Data, TestWorker.ClientOf(_database.Data), Codec, TimeProvider.System, NullLogger<ScheduleFirer>.Instance);
+        ScheduleBench.FirerOf(_database);
 }

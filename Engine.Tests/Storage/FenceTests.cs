@@ -12,6 +12,7 @@ public sealed class FenceTests
     private readonly Guid _holder = Guid.CreateVersion7();
     private readonly Guid _other = Guid.CreateVersion7();
     private TestDatabase _database = null!;
+    private static readonly WorkflowOffer Any = new([("any", 1)]);
     private Guid _runId;
 
     [SetUp]
@@ -19,9 +20,9 @@ public sealed class FenceTests
     {
         _database = await TestDatabase.NewAsync();
         _runId = (await TestWorker.ClientOf(_database.Data).StartAsync("any", 1, new StartOptions { Queue = "q" })).RunId;
-        await Store(_holder).RegisterAsync("holder", "q", 1, Long, default);
-        await Store(_other).RegisterAsync("other", "q", 1, Long, default);
-        Assert.That((await Store(_holder).ClaimAsync("q", ["any"], 1, default)).Single().Epoch, Is.EqualTo(1));
+        await Store(_holder).RegisterAsync("holder", "q", 1, Long, Any, default);
+        await Store(_other).RegisterAsync("other", "q", 1, Long, Any, default);
+        Assert.That((await Store(_holder).ClaimAsync("q", Any, 1, default)).Single().Epoch, Is.EqualTo(1));
     }
 
     [TearDown]
@@ -37,7 +38,7 @@ public sealed class FenceTests
             Assert.That(await Writes(_holder).CommitAsync([WriteOf(kind, 1)], default), Is.Empty, kind.ToString());
         }
 
-        Assert.That((await Store(_other).ClaimAsync("q", ["any"], 1, default)).Single().Epoch, Is.EqualTo(3));
+        Assert.That((await Store(_other).ClaimAsync("q", Any, 1, default)).Single().Epoch, Is.EqualTo(3));
         Assert.That(await Writes(_holder).CommitAsync([WriteOf(WriteKind.Record, 3)], default), Is.Empty, "the epoch alone is not enough");
         Assert.That(
             await _database.ScalarAsync<long>(
@@ -119,7 +120,7 @@ public sealed class FenceTests
     {
         await LoseAsync();
         await Store(_other).SweepAsync(Long, default);
-        Assert.That(await Store(_holder).ClaimAsync("q", ["any"], 1, default), Is.Empty);
+        Assert.That(await Store(_holder).ClaimAsync("q", Any, 1, default), Is.Empty);
         Assert.That(await Store(_holder).RenewAsync(Long, 0, false, 0, default), Is.False);
     }
 
@@ -140,9 +141,9 @@ public sealed class FenceTests
         var workers = Enumerable.Range(0, 8).Select(_ => Guid.CreateVersion7()).ToArray();
         var claimed = await Task.WhenAll(workers.Select(async worker =>
         {
-            await Store(worker).RegisterAsync("racer", "many", 1, Long, default);
+            await Store(worker).RegisterAsync("racer", "many", 1, Long, Any, default);
             var mine = new List<ClaimedRun>();
-            while (await Store(worker).ClaimAsync("many", ["any"], 7, default) is { Count: > 0 } more)
+            while (await Store(worker).ClaimAsync("many", Any, 7, default) is { Count: > 0 } more)
             {
                 mine.AddRange(more);
             }

@@ -80,7 +80,10 @@ internal sealed class BulkStart(NpgsqlTransaction transaction, string workflow)
             Column(runs, run => JsonSerializer.Serialize(run.Options.Tags), NpgsqlDbType.Text),
             Column(runs, run => run.Options.StartAt?.ToUniversalTime(), NpgsqlDbType.TimestampTz),
             Column(runs, run => run.Options.ConcurrencyKey, NpgsqlDbType.Text),
-            Column(runs, run => run.Options.ConcurrencyKey is null ? null : (int?)run.Options.ConcurrencyLimit, NpgsqlDbType.Integer));
+            Column(runs, run => run.Options.ConcurrencyKey is null ? null : (int?)run.Options.ConcurrencyLimit, NpgsqlDbType.Integer),
+            Column(runs, run => run.Options.ExecutionTimeout, NpgsqlDbType.Interval),
+            Column(runs, run => run.Options.Retry is null ? null : StoredRetry.Of(run.Options.Retry), NpgsqlDbType.Text),
+            Column(runs, run => run.Options.Version, NpgsqlDbType.Integer));
         await using var disposing = command.ConfigureAwait(false);
         var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);

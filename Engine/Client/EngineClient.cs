@@ -12,6 +12,7 @@ namespace Exporter.Engine.Client;
 public sealed class EngineClient
 {
     private static readonly SqlFile Sql = SqlFile.Load(typeof(EngineClient).Assembly, "sql/client.sql");
+    private static readonly SqlFile Steering = SqlFile.Load(typeof(EngineClient).Assembly, "sql/steering.sql");
     private static readonly TimeSpan LongestOutage = TimeSpan.FromMinutes(1);
     private readonly NpgsqlDataSource _data;
     private readonly PayloadCodec _codec;
@@ -80,33 +81,93 @@ public sealed class EngineClient
     /// <summary>Asks a run to end. Its code is told; a run that never began ends at once.</summary>
     /// <returns>False when the run is final or not there.</returns>
     public async Task<bool> CancelAsync(Guid runId, CancellationToken cancellationToken = default) =>
-        await CountAsync("CancelRun", runId, cancellationToken).ConfigureAwait(false) > 0;
+        await CountAsync(Sql["CancelRun"], null, cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
 
     /// <summary>Lets a run that failed, was cancelled, terminated or timed out go on from the step that failed.</summary>
     /// <returns>False when the run is none of these.</returns>
     public async Task<bool> RetryAsync(Guid runId, CancellationToken cancellationToken = default) =>
-        await CountAsync("RetryRun", runId, cancellationToken).ConfigureAwait(false) > 0;
+        await CountAsync(Sql["RetryRun"], null, cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
+
+    /// <summary>Ends a run at once, without its code: whoever holds it can write nothing more. Its children follow their policy.</summary>
+    /// <param name="runId">The run.</param>
+    /// <param name="reason">Why; becomes the run's error. Default "Terminated.".</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <returns>False when the run is final or not there.</returns>
+    public async Task<bool> TerminateAsync(Guid runId, string? reason = null, CancellationToken cancellationToken = default) =>
+        await CountAsync(Steering["TerminateRuns"], null, cancellationToken, Of(new[] { runId }), Of(reason ?? "Terminated.")).ConfigureAwait(false) > 0;
+
+    /// <summary>Lets a run do nothing more until <see cref="ResumeAsync"/>; steps in progress end first. Cancel ends the pause.</summary>
+    /// <returns>False when the run is final, is to be cancelled, or is not there.</returns>
+    public async Task<bool> PauseAsync(Guid runId, CancellationToken cancellationToken = default) =>
+        await CountAsync(Steering["PauseRun"], null, cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
+
+    /// <summary>Lets a paused run go on.</summary>
+    /// <returns>False when the run is not paused.</returns>
+    public async Task<bool> ResumeAsync(Guid runId, CancellationToken cancellationToken = default) =>
+        await CountAsync(Steering["ResumeRun"], null, cancellationToken, Of(runId)).ConfigureAwait(false) > 0;
+
+    /// <summary>
+    /// Lets a run, final or not, go on from an earlier step: what it recorded from that place on is forgotten and done again.
+    /// Signals that it took there can be taken again; children that it started there stay as they are.
+    /// </summary>
+    /// <param name="runId">The run.</param>
+    /// <param name="place">The first place to do again, as in <c>engine.steps</c>; 0 does all again.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <returns>False when there is no such run.</returns>
+    public async Task<bool> ResetAsync(Guid runId, int place, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(place);
+        return await CountAsync(Steering["ResetRun"], null, cancellationToken, Of(runId), Of(place)).ConfigureAwait(false) > 0;
+    }
+
+    /// <summary>Sends a signal to a run, which takes it with <c>WaitForSignalAsync</c>, now or later, once.</summary>
+    /// <param name="runId">A run that is not final.</param>
+    /// <param name="name">The signal's name, at most 200 characters. Signals of one name are taken in the order in which they came.</param>
+    /// <param name="value">What it carries.</param>
+    /// <param name="idempotencyKey">A second signal to the run with this key is not sent. Default none; at most 500 characters.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <returns>False when the key was there before.</returns>
+    /// <exception cref="KeyNotFoundException">There is no such run, or it is final.</exception>
+    public async Task<bool> SignalAsync<T>(
+        Guid runId, string name, T value, string? idempotencyKey = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(name.Length, 200, nameof(name));
+        var command = Command(
+            Steering["SendSignal"], null, Of(runId), Of(name), Text(idempotencyKey), Of(_codec.Write(value, Places.Signal(runId, name))));
+        await using var disposing = command.ConfigureAwait(false);
+        return await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is long sent
+            ? sent > 0
+            : throw new KeyNotFoundException($"There is no run {runId} that could take a signal; it is final or was never started.");
+    }
 
     /// <summary>What the engine knows of a run; null when there is none.</summary>
-    public async Task<RunStatus?> GetAsync(Guid runId, CancellationToken cancellationToken = default)
+    public async Task<RunStatus?> GetAsync(Guid runId, CancellationToken cancellationToken = default) =>
+        (await StatusesAsync(Command(Sql["GetRun"], null, Of(runId)), cancellationToken).ConfigureAwait(false)) is [var run] ? run : null;
+
+    /// <summary>The runs that a filter lets through, the newest first.</summary>
+    public Task<IReadOnlyList<RunStatus>> ListAsync(RunQuery? filter = null, CancellationToken cancellationToken = default)
     {
-        var command = Command("GetRun", null, Of(runId));
-        await using var disposing = command.ConfigureAwait(false);
-        var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancellationToken).ConfigureAwait(false);
-        await using var closing = reader.ConfigureAwait(false);
-        return !await reader.ReadAsync(cancellationToken).ConfigureAwait(false) ? null : new RunStatus
+        var valid = filter ?? new RunQuery();
+        ArgumentOutOfRangeException.ThrowIfLessThan(valid.Limit, 1, nameof(filter));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(valid.Limit, 10_000, nameof(filter));
+        var tagged = valid.Tags.Count > 0;
+        var command = Command(
+            Steering[tagged ? "ListTaggedRuns" : "ListRuns"],
+            null,
+            Text(valid.Workflow),
+            Text(valid.State?.ToText()),
+            Text(valid.Queue),
+            Time(valid.CreatedFrom),
+            Time(valid.CreatedBefore),
+            new NpgsqlParameter { Value = (object?)valid.ParentRunId ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid },
+            Of(valid.Limit));
+        if (tagged)
         {
-            RunId = reader.GetGuid(0),
-            Workflow = reader.GetString(1),
-            Queue = reader.GetString(2),
-            State = RunStateText.Parse(reader.GetString(3)),
-            Epoch = reader.GetInt64(4),
-            Error = reader.IsDBNull(5) ? null : reader.GetString(5),
-            CreatedAt = reader.GetFieldValue<DateTimeOffset>(6),
-            DueAt = reader.IsDBNull(7) ? null : reader.GetFieldValue<DateTimeOffset>(7),
-            FinishedAt = reader.IsDBNull(8) ? null : reader.GetFieldValue<DateTimeOffset>(8),
-            CancelRequested = reader.GetBoolean(9),
-        };
+            command.Parameters.Add(Json(JsonSerializer.Serialize(valid.Tags)));
+        }
+
+        return StatusesAsync(command, cancellationToken);
     }
 
     /// <summary>Waits until a run is final, from any process. Sits out a database that is away for up to a minute.</summary>
@@ -150,7 +211,7 @@ public sealed class EngineClient
     /// <param name="cancellationToken">Cancels the call.</param>
     public async Task<IReadOnlyList<LogLine>> LogAsync(Guid runId, long afterId = 0, int limit = 1000, CancellationToken cancellationToken = default)
     {
-        var command = Command("ReadLog", null, Of(runId), Of(afterId), Of(limit));
+        var command = Command(Sql["ReadLog"], null, Of(runId), Of(afterId), Of(limit));
         await using var disposing = command.ConfigureAwait(false);
         var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);
@@ -168,15 +229,21 @@ public sealed class EngineClient
         return lines;
     }
 
+    internal Task CancelAsync(Guid runId, NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
+        CountAsync(Sql["CancelRun"], transaction, cancellationToken, Of(runId));
+
+    internal Task TerminateAsync(Guid runId, string reason, NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
+        CountAsync(Steering["TerminateRuns"], transaction, cancellationToken, Of(new[] { runId }), Of(reason));
+
     internal async Task<RunHandle> StartAsync(
         Guid runId, string workflow, byte[] input, StartOptions options, string? scheduleId, DateTimeOffset? scheduledFor,
-        NpgsqlTransaction? transaction, CancellationToken cancellationToken)
+        NpgsqlTransaction? transaction, CancellationToken cancellationToken, (Guid RunId, ParentClosePolicy OnClose)? parent = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(workflow);
         while (true)
         {
             var start = Command(
-                "StartRun",
+                Sql["StartRun"],
                 transaction,
                 Of(runId),
                 Of(workflow),
@@ -184,10 +251,15 @@ public sealed class EngineClient
                 Of(options.Priority),
                 Text(options.IdempotencyKey),
                 Of(input),
-                new NpgsqlParameter { Value = JsonSerializer.Serialize(options.Tags), NpgsqlDbType = NpgsqlDbType.Jsonb },
+                Json(JsonSerializer.Serialize(options.Tags)),
                 Time(options.StartAt),
                 Text(scheduleId),
                 Time(scheduledFor),
+                new NpgsqlParameter { Value = (object?)options.ExecutionTimeout ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Interval },
+                Json(options.Retry is null ? null : StoredRetry.Of(options.Retry)),
+                new NpgsqlParameter { Value = (object?)options.Version ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Integer },
+                new NpgsqlParameter { Value = (object?)parent?.RunId ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid },
+                Text(parent?.OnClose.ToString().ToLowerInvariant()),
                 Text(options.ConcurrencyKey),
                 Number(options.ConcurrencyKey is null ? null : options.ConcurrencyLimit));
             await using (start.ConfigureAwait(false))
@@ -198,7 +270,7 @@ public sealed class EngineClient
                 }
             }
 
-            var find = Command("FindByKey", transaction, Of(workflow), Text(options.IdempotencyKey));
+            var find = Command(Sql["FindByKey"], transaction, Of(workflow), Text(options.IdempotencyKey));
             await using (find.ConfigureAwait(false))
             {
                 // None: the run of this key was removed just between the two statements.
@@ -219,11 +291,44 @@ public sealed class EngineClient
     private static NpgsqlParameter Time(DateTimeOffset? value) =>
         new() { Value = (object?)value?.ToUniversalTime() ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.TimestampTz };
 
-    private NpgsqlCommand Command(string name, NpgsqlTransaction? transaction, params ReadOnlySpan<NpgsqlParameter> parameters)
+    private static NpgsqlParameter Json(string? value) => new() { Value = (object?)value ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Jsonb };
+
+    private static async Task<IReadOnlyList<RunStatus>> StatusesAsync(NpgsqlCommand command, CancellationToken cancellationToken)
+    {
+        await using var disposing = command.ConfigureAwait(false);
+        var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = reader.ConfigureAwait(false);
+        var runs = new List<RunStatus>();
+        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            runs.Add(new RunStatus
+            {
+                RunId = reader.GetGuid(0),
+                Workflow = reader.GetString(1),
+                Queue = reader.GetString(2),
+                State = RunStateText.Parse(reader.GetString(3)),
+                Epoch = reader.GetInt64(4),
+                Error = reader.IsDBNull(5) ? null : reader.GetString(5),
+                CreatedAt = reader.GetFieldValue<DateTimeOffset>(6),
+                DueAt = reader.IsDBNull(7) ? null : reader.GetFieldValue<DateTimeOffset>(7),
+                FinishedAt = reader.IsDBNull(8) ? null : reader.GetFieldValue<DateTimeOffset>(8),
+                CancelRequested = reader.GetBoolean(9),
+                CustomStatus = reader.IsDBNull(10) ? null : reader.GetString(10),
+                Version = reader.IsDBNull(11) ? null : reader.GetInt32(11),
+                RunAttempt = reader.IsDBNull(12) ? 1 : reader.GetInt32(12),
+                ParentRunId = reader.IsDBNull(13) ? null : reader.GetGuid(13),
+                Tags = JsonSerializer.Deserialize<Dictionary<string, string>>(reader.GetString(14))!,
+            });
+        }
+
+        return runs;
+    }
+
+    private NpgsqlCommand Command(string sql, NpgsqlTransaction? transaction, params ReadOnlySpan<NpgsqlParameter> parameters)
     {
         var command = transaction is null
-            ? _data.CreateCommand(Sql[name])
-            : new NpgsqlCommand(Sql[name], transaction.Connection, transaction);
+            ? _data.CreateCommand(sql)
+            : new NpgsqlCommand(sql, transaction.Connection, transaction);
         foreach (var parameter in parameters)
         {
             command.Parameters.Add(parameter);
@@ -232,16 +337,17 @@ public sealed class EngineClient
         return command;
     }
 
-    private async Task<long> CountAsync(string name, Guid runId, CancellationToken cancellationToken)
+    private async Task<long> CountAsync(
+        string sql, NpgsqlTransaction? transaction, CancellationToken cancellationToken, params NpgsqlParameter[] parameters)
     {
-        var command = Command(name, null, Of(runId));
+        var command = Command(sql, transaction, parameters);
         await using var disposing = command.ConfigureAwait(false);
         return (long)(await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false))!;
     }
 
-    private async Task<(RunState State, byte[]? Output, string? Error)?> OutcomeAsync(Guid runId, CancellationToken cancellationToken)
+    internal async Task<(RunState State, byte[]? Output, string? Error)?> OutcomeAsync(Guid runId, CancellationToken cancellationToken)
     {
-        var command = Command("GetOutcome", null, Of(runId));
+        var command = Command(Sql["GetOutcome"], null, Of(runId));
         await using var disposing = command.ConfigureAwait(false);
         var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancellationToken).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);

@@ -32,4 +32,19 @@ public sealed record RunStatus
 
     /// <summary>Whether cancel was asked for.</summary>
     public bool CancelRequested { get; init; }
+
+    /// <summary>What the run's code last said of itself with <c>SetStatusAsync</c>.</summary>
+    public string? CustomStatus { get; init; }
+
+    /// <summary>The version of the workflow's code that the run began with; null before its first claim.</summary>
+    public int? Version { get; init; }
+
+    /// <summary>How often the run as a whole was begun, from 1; more when <see cref="StartOptions.Retry"/> is set.</summary>
+    public int RunAttempt { get; init; } = 1;
+
+    /// <summary>The run that started this one as its child.</summary>
+    public Guid? ParentRunId { get; init; }
+
+    /// <summary>The words that it was started with.</summary>
+    public IReadOnlyDictionary<string, string> Tags { get; init; } = new Dictionary<string, string>();
 }

@@ -1,3 +1,5 @@
+using Exporter.Engine.Workflows;
+
 namespace Exporter.Engine.Client;
 
 /// <summary>How a run is started.</summary>
@@ -35,6 +37,21 @@ public sealed record StartOptions
     /// <summary>Words to find the run by. Default none; at most 20 pairs.</summary>
     public IReadOnlyDictionary<string, string> Tags { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>
+    /// Bounds the run from when it is due to its end, over all claims, waits and retries; then it is timed_out. Default none;
+    /// more than zero.
+    /// </summary>
+    public TimeSpan? ExecutionTimeout { get; init; }
+
+    /// <summary>
+    /// When a run that failed is tried again as a whole, from the step that failed. Default never. Only its numbers count;
+    /// <see cref="RetryPolicy.NonRetryable"/> must be empty, since types cannot be stored.
+    /// </summary>
+    public RetryPolicy? Retry { get; init; }
+
+    /// <summary>The version of the workflow's code. Default the newest one that the first worker to claim the run offers; from 1.</summary>
+    public int? Version { get; init; }
+
     /// <summary>Throws when a value is out of range, naming it.</summary>
     /// <exception cref="ArgumentException">A value is out of the range that its property states.</exception>
     public StartOptions Validate()
@@ -62,6 +79,22 @@ public sealed record StartOptions
         if (Tags.Count > 20)
         {
             throw new ArgumentException($"Tags must be at most 20 pairs; there are {Tags.Count}.", nameof(Tags));
+        }
+
+        if (ExecutionTimeout is { } timeout && timeout <= TimeSpan.Zero)
+        {
+            throw new ArgumentException($"ExecutionTimeout must be more than zero, or null for none; it is {timeout}.", nameof(ExecutionTimeout));
+        }
+
+        if (Version is < 1)
+        {
+            throw new ArgumentException($"Version must be 1 or more, or null for the newest; it is {Version}.", nameof(Version));
+        }
+
+        Retry?.Validate();
+        if (Retry is { NonRetryable.Count: > 0 })
+        {
+            throw new ArgumentException("Retry.NonRetryable must be empty for a run; throw NonRetryableException instead.", nameof(Retry));
         }
 
         return this;

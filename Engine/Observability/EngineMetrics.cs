@@ -11,6 +11,8 @@ internal sealed class EngineMetrics
     private readonly Counter<long> _refused;
     private readonly Counter<long> _leases;
     private readonly Histogram<double> _duration;
+    private readonly Counter<long> _occurrences;
+    private readonly Histogram<double> _scheduleLag;
 
     public EngineMetrics(IMeterFactory meters)
     {
@@ -20,6 +22,8 @@ internal sealed class EngineMetrics
         _refused = meter.CreateCounter<long>("exporter.engine.writes.refused", "{write}", "Writes under an epoch that had passed.");
         _leases = meter.CreateCounter<long>("exporter.engine.leases.lost", "{lease}", "Leases of workers that ended without being given back.");
         _duration = meter.CreateHistogram<double>("exporter.engine.attempt.duration", "s", "How long attempts took.");
+        _occurrences = meter.CreateCounter<long>("exporter.engine.schedule.occurrences", "{occurrence}", "Decisions about occurrences of schedules, by outcome.");
+        _scheduleLag = meter.CreateHistogram<double>("exporter.engine.schedule.lag", "s", "How late schedules decided: from when an occurrence was due.");
     }
 
     public void RunLeft(string workflow, string outcome) => _runs.Add(1, new("workflow", workflow), new("outcome", outcome));
@@ -34,4 +38,8 @@ internal sealed class EngineMetrics
     public void WritesRefused(long count) => _refused.Add(count);
 
     public void LeaseLost(string queue) => _leases.Add(1, new KeyValuePair<string, object?>("queue", queue));
+
+    public void OccurrenceDecided(string workflow, string outcome) => _occurrences.Add(1, new("workflow", workflow), new("outcome", outcome));
+
+    public void ScheduleDecided(string workflow, TimeSpan lag) => _scheduleLag.Record(lag.TotalSeconds, new KeyValuePair<string, object?>("workflow", workflow));
 }

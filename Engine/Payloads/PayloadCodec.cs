@@ -29,6 +29,9 @@ public sealed class PayloadCodec
         _json = json ?? JsonSerializerOptions.Web;
     }
 
+    /// <summary>How values become JSON.</summary>
+    internal JsonSerializerOptions Json => _json;
+
     /// <summary>Whether payloads are encrypted.</summary>
     public bool Encrypts => _keys.Current is not null;
 

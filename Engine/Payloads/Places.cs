@@ -11,5 +11,7 @@ internal static class Places
 
     public static string Checkpoint(Guid runId, int place) => $"run {runId} checkpoint {place}";
 
+    public static string Signal(Guid runId, string name) => $"run {runId} signal {name}";
+
     public static string Schedule(string scheduleId) => $"schedule {scheduleId} input";
 }

@@ -12,40 +12,52 @@ public static class Occurrences
     public static DateTimeOffset? After(ScheduleSpec spec, DateTimeOffset time)
     {
         ArgumentNullException.ThrowIfNull(spec);
-        if (spec.Every is { } every)
+        if (spec.StartAt is { } start && time < start)
         {
-            var ticks = time.UtcTicks - DateTimeOffset.UnixEpoch.Ticks - spec.Offset.Ticks;
-            var cycles = Math.DivRem(ticks, every.Ticks, out var rest) - (rest < 0 ? 1 : 0);
-            return DateTimeOffset.UnixEpoch.AddTicks(((cycles + 1) * every.Ticks) + spec.Offset.Ticks);
+            time = start.AddTicks(-1);
         }
 
-        return Parse(spec.Cron!).GetNextOccurrence(time, Zone(spec.TimeZone))?.ToUniversalTime();
+        var found = spec.Every is null ? AfterCron(spec, time) : AfterEvery(spec, time);
+        foreach (var rule in spec.Also)
+        {
+            if (After(rule, time) is { } other && !(found <= other))
+            {
+                found = other;
+            }
+        }
+
+        return found >= spec.EndAt ? null : found;
     }
 
     /// <summary>The last instant of the rule before a time; null when there is none in the ten years before.</summary>
     public static DateTimeOffset? Before(ScheduleSpec spec, DateTimeOffset time)
     {
         ArgumentNullException.ThrowIfNull(spec);
-        if (spec.Every is { } every)
+        if (spec.EndAt is { } end && time > end)
         {
-            return After(spec, time.AddTicks(-every.Ticks - 1));
+            time = end;
         }
 
-        // Cronos only looks forward: look from ever further back, then come closer.
-        for (var back = TimeSpan.FromMinutes(2); back < TimeSpan.FromDays(3660); back *= 3)
+        var found = spec.Every is { } every ? AfterEvery(spec, time.AddTicks(-every.Ticks - 1)) : BeforeCron(spec, time);
+        foreach (var rule in spec.Also)
         {
-            if (After(spec, time - back) is { } found && found < time)
+            if (Before(rule, time) is { } other && !(found >= other))
             {
-                while (After(spec, found) is { } next && next < time)
-                {
-                    found = next;
-                }
-
-                return found;
+                found = other;
             }
         }
 
-        return null;
+        return found < spec.StartAt ? null : found;
+    }
+
+    /// <summary>The instants of the rule in a half-open range, in order.</summary>
+    public static IEnumerable<DateTimeOffset> Between(ScheduleSpec spec, DateTimeOffset start, DateTimeOffset end)
+    {
+        ArgumentNullException.ThrowIfNull(spec);
+        for (var next = After(spec, start.AddTicks(-1)); next < end; next = After(spec, next.Value))
+        {
+            yield return next.Value;
+        }
     }
 
     /// <summary>When the run of an occurrence starts: after the delay and this occurrence's share of the jitter.</summary>
@@ -55,8 +67,10 @@ public static class Occurrences
         return occurrence + spec.Delay + (spec.Jitter * chance);
     }
 
-    /// <summary>The id of an occurrence's run: the same whoever fires it, and however often.</summary>
-    internal static Guid RunIdOf(string scheduleId, DateTimeOffset occurrence) => new(Hash(scheduleId, occurrence).AsSpan(8, 16));
+    /// <summary>The id of an occurrence's run: the same whoever starts it, and however often.</summary>
+    internal static Guid RunIdOf(string scheduleId, OccurrenceKey key) => key.Cause == OccurrenceCause.Schedule
+        ? new(Hash(scheduleId, key.Time).AsSpan(8, 16))
+        : new(Hash($"{scheduleId}\0{key.RequestId:N}", key.Time).AsSpan(8, 16));
 
     internal static CronExpression Parse(string cron)
     {
@@ -81,6 +95,47 @@ public static class Occurrences
         {
             throw new ArgumentException($"\"{id}\" is no time zone of this machine.", nameof(id), error);
         }
+    }
+
+    private static DateTimeOffset? AfterEvery(ScheduleSpec spec, DateTimeOffset time)
+    {
+        var every = spec.Every!.Value;
+        var ticks = time.UtcTicks - DateTimeOffset.UnixEpoch.Ticks - spec.Offset.Ticks;
+        var cycles = Math.DivRem(ticks, every.Ticks, out var rest) - (rest < 0 ? 1 : 0);
+        return DateTimeOffset.UnixEpoch.AddTicks(((cycles + 1) * every.Ticks) + spec.Offset.Ticks);
+    }
+
+    private static DateTimeOffset? AfterCron(ScheduleSpec spec, DateTimeOffset time) =>
+        new CronInZone(Parse(spec.Cron!), Repeats(spec.Cron!), Zone(spec.TimeZone)).After(time.UtcDateTime) is { } found
+            ? new DateTimeOffset(found, TimeSpan.Zero)
+            : null;
+
+    /// <summary>Whether hours, minutes or seconds have a star, a range or a step, so that an hour that comes twice counts twice.</summary>
+    private static bool Repeats(string cron)
+    {
+        var fields = cron.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        return fields.Length == 1
+            ? fields[0].ToUpperInvariant() is "@EVERY_SECOND" or "@EVERY_MINUTE" or "@HOURLY"
+            : fields[..(fields.Length - 3)].Any(field => field.AsSpan().ContainsAny("*?-/"));
+    }
+
+    // Cronos only looks forward: look from ever further back, then come closer.
+    private static DateTimeOffset? BeforeCron(ScheduleSpec spec, DateTimeOffset time)
+    {
+        for (var back = TimeSpan.FromMinutes(2); back < TimeSpan.FromDays(3660); back *= 3)
+        {
+            if (AfterCron(spec, time - back) is { } found && found < time)
+            {
+                while (AfterCron(spec, found) is { } next && next < time)
+                {
+                    found = next;
+                }
+
+                return found;
+            }
+        }
+
+        return null;
     }
 
     private static byte[] Hash(string scheduleId, DateTimeOffset occurrence) =>

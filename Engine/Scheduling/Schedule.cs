@@ -9,86 +9,51 @@ public sealed record Schedule
     /// <summary>When it occurs.</summary>
     public required ScheduleSpec Spec { get; init; }
 
-    /// <summary>The workflow to start.</summary>
+    /// <summary>The workflow to start; from 1 to 200 characters.</summary>
     public required string Workflow { get; init; }
 
-    /// <summary>The queue that its runs wait in. Default "default".</summary>
+    /// <summary>The queue that its runs wait in. Default "default"; from 1 to 100 characters.</summary>
     public string Queue { get; init; } = "default";
 
     /// <summary>The priority of its runs; lower goes first. Default 0.</summary>
     public short Priority { get; init; }
 
-    /// <summary>An occurrence that could not be fired for longer than this is skipped, and recorded so. Default 1 day; from 0.</summary>
+    /// <summary>What becomes of an occurrence while an earlier run is going. Default <see cref="OverlapPolicy.Skip"/>.</summary>
+    public OverlapPolicy Overlap { get; init; }
+
+    /// <summary>An occurrence that could not be fired for longer than this is skipped, and recorded so. Default 1 day; from 0 to 3,660 days.</summary>
     public TimeSpan CatchUpWindow { get; init; } = TimeSpan.FromDays(1);
 
-    /// <summary>Words to find its runs by.</summary>
+    /// <summary>Words to find its runs by. Default none; at most 20 pairs.</summary>
     public IReadOnlyDictionary<string, string> Tags { get; init; } = new Dictionary<string, string>();
 
     /// <summary>Throws when a value is out of range, naming it.</summary>
     /// <exception cref="ArgumentException">A value is out of the range that its property states.</exception>
     public Schedule Validate()
     {
-        if (Id.Length is 0 or > 200)
+        HasLength(Id, 200, nameof(Id));
+        HasLength(Workflow, 200, nameof(Workflow));
+        HasLength(Queue, 100, nameof(Queue));
+        if (CatchUpWindow < TimeSpan.Zero || CatchUpWindow > TimeSpan.FromDays(3660))
         {
-            throw new ArgumentException("Id must have 1 to 200 characters.", nameof(Id));
+            throw new ArgumentException($"CatchUpWindow must be from 0 to 3,660 days; it is {CatchUpWindow}.", nameof(CatchUpWindow));
         }
 
-        ArgumentException.ThrowIfNullOrWhiteSpace(Workflow, nameof(Workflow));
-        ArgumentException.ThrowIfNullOrWhiteSpace(Queue, nameof(Queue));
-        ArgumentOutOfRangeException.ThrowIfLessThan(CatchUpWindow, TimeSpan.Zero, nameof(CatchUpWindow));
+        if (Tags.Count > 20)
+        {
+            throw new ArgumentException($"Tags must be at most 20 pairs; there are {Tags.Count}.", nameof(Tags));
+        }
+
+        _ = OverlapPolicyText.Of(Overlap);
         Spec.Validate();
         return this;
     }
-}
 
-/// <summary>A rule for instants: a cron expression in a time zone, or a fixed interval since 1970 UTC.</summary>
-public sealed record ScheduleSpec
-{
-    /// <summary>Five fields, or six with seconds first. Either this or <see cref="Every"/>.</summary>
-    public string? Cron { get; init; }
-
-    /// <summary>The zone of <see cref="Cron"/>, as in the IANA database. Default UTC.</summary>
-    public string TimeZone { get; init; } = "UTC";
-
-    /// <summary>A fixed interval; at least 1 s.</summary>
-    public TimeSpan? Every { get; init; }
-
-    /// <summary>Moves the interval's instants from multiples since 1970. Default 0; at least 0 and less than <see cref="Every"/>.</summary>
-    public TimeSpan Offset { get; init; }
-
-    /// <summary>How long after an occurrence its run starts. Default 0; from 0.</summary>
-    public TimeSpan Delay { get; init; }
-
-    /// <summary>The start is later by a part of this that differs by schedule and occurrence. Default 0; from 0.</summary>
-    public TimeSpan Jitter { get; init; }
-
-    /// <summary>Throws when the rule is not valid, saying why.</summary>
-    /// <exception cref="ArgumentException">The rule is not valid.</exception>
-    public ScheduleSpec Validate()
+    private static void HasLength(string value, int most, string name)
     {
-        if ((Cron is null) == (Every is null))
+        if (string.IsNullOrWhiteSpace(value) || value.Length > most || value.Contains('\0', StringComparison.Ordinal))
         {
-            throw new ArgumentException("Give either Cron or Every.", nameof(Cron));
+            throw new ArgumentException($"{name} must have 1 to {most} characters, not only blanks, and no NUL; it has {value?.Length ?? 0}.", name);
         }
-
-        if (Every is { } every && every < TimeSpan.FromSeconds(1))
-        {
-            throw new ArgumentException($"Every must be at least 1 s; it is {every}.", nameof(Every));
-        }
-
-        if (Offset < TimeSpan.Zero || (Every is { } cycle && Offset >= cycle) || (Every is null && Offset != TimeSpan.Zero))
-        {
-            throw new ArgumentException($"Offset must be at least 0 and less than Every; it is {Offset}.", nameof(Offset));
-        }
-
-        ArgumentOutOfRangeException.ThrowIfLessThan(Delay, TimeSpan.Zero, nameof(Delay));
-        ArgumentOutOfRangeException.ThrowIfLessThan(Jitter, TimeSpan.Zero, nameof(Jitter));
-        if (Cron is not null)
-        {
-            Occurrences.Zone(TimeZone);
-            Occurrences.Parse(Cron);
-        }
-
-        return this;
     }
 }

@@ -10,13 +10,19 @@ using Npgsql;
 namespace Exporter.Engine.Scheduling;
 
 /// <summary>
-/// Fires due schedules. Every host with a worker has one and none leads: a schedule's row is locked, its occurrence gets its
-/// outcome, its run is inserted and the row moves on, in one transaction.
+/// Fires schedules. Every host with a worker has one and none leads: a schedule's row is locked, its occurrences get their
+/// outcomes, runs are inserted and the row moves on, in one transaction. Time is the database's alone, so a host that was
+/// suspended has nothing to make up for: it finds what is due, as any other would.
 /// </summary>
 internal sealed class ScheduleFirer(
-    NpgsqlDataSource data, EngineClient client, PayloadCodec codec, TimeProvider time, ILogger<ScheduleFirer> logger) : BackgroundService
+    NpgsqlDataSource data, EngineClient client, PayloadCodec codec, TimeProvider time, EngineMetrics metrics, ILogger<ScheduleFirer> logger)
+    : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
+    private readonly ScheduleSettler _settler = new(client, codec);
+
+    // Those with a backlog: each gets a batch in turn, after all others that are due.
+    private readonly HashSet<string> _behind = [];
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -41,52 +47,70 @@ internal sealed class ScheduleFirer(
         }
     }
 
-    /// <summary>Settles one due occurrence of one schedule.</summary>
-    /// <returns>False when none is due.</returns>
+    /// <summary>Decides what is to be decided of one schedule.</summary>
+    /// <returns>False when there is none.</returns>
     internal async Task<bool> FireOneAsync(CancellationToken cancellationToken)
     {
         var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = connection.ConfigureAwait(false);
         var transaction = await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
         await using var rollingBack = transaction.ConfigureAwait(false);
-        if (await ScheduleStore.TakeDueAsync(transaction, cancellationToken).ConfigureAwait(false) is not { } due)
+        var stored = await ScheduleStore.TakeAsync(transaction, _behind, cancellationToken).ConfigureAwait(false);
+        if (stored is null && _behind.Count > 0)
+        {
+            _behind.Clear();
+            stored = await ScheduleStore.TakeAsync(transaction, _behind, cancellationToken).ConfigureAwait(false);
+        }
+
+        if (stored is null)
         {
             return false;
         }
 
         try
         {
-            await SettleAsync(transaction, due, cancellationToken).ConfigureAwait(false);
+            var (decided, more) = await _settler.SettleDueAsync(transaction, stored, cancellationToken).ConfigureAwait(false);
+            await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
+            Measure(stored, decided);
+            if (more)
+            {
+                _behind.Add(stored.Id);
+            }
         }
-        catch (Exception error) when (error is ArgumentException or CryptographicException)
+        catch (Exception error) when (IsItsOwn(error))
         {
-            // A zone that this machine lacks, a key that is not in the ring: it must not hold up the others.
-            EngineLog.SchedulePaused(logger, due.Id, ErrorText.Of(error));
-            await ScheduleStore.PauseAsync(transaction, due.Id, $"It cannot fire: {ErrorText.Of(error)}", cancellationToken).ConfigureAwait(false);
+            await transaction.RollbackAsync(cancellationToken).ConfigureAwait(false);
+            await BlockAsync(connection, stored.Id, error, cancellationToken).ConfigureAwait(false);
         }
 
-        await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
         return true;
     }
 
-    private async Task SettleAsync(NpgsqlTransaction transaction, DueSchedule due, CancellationToken cancellationToken)
+    /// <summary>A zone that this machine lacks, a key that is not in the ring, a value that the database refuses.</summary>
+    private static bool IsItsOwn(Exception error) =>
+        error is ArgumentException or CryptographicException || (error is PostgresException refused && refused.SqlState[..2] is "22" or "23");
+
+    /// <summary>It must not hold up the others.</summary>
+    private async Task BlockAsync(NpgsqlConnection connection, string scheduleId, Exception error, CancellationToken cancellationToken)
     {
-        if (Occurrences.StartOf(due.Id, due.Spec, due.Occurrence) + due.CatchUpWindow < due.Now)
+        EngineLog.SchedulePaused(logger, scheduleId, ErrorText.Of(error));
+        var transaction = await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
+        await using var rollingBack = transaction.ConfigureAwait(false);
+        await ScheduleStore.PauseAsync(
+            transaction, scheduleId, $"It cannot fire: {ErrorText.Of(error)}", blocked: true, cancellationToken).ConfigureAwait(false);
+        await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private void Measure(StoredSchedule stored, IReadOnlyList<ScheduleOccurrence> decided)
+    {
+        if (stored.NextAt is { } due && due <= stored.Now && !stored.Paused)
         {
-            await ScheduleStore.SettleAsync(
-                transaction, due.Id, due.Occurrence, null, $"Missed by more than the catch-up window, {due.CatchUpWindow}.", cancellationToken).ConfigureAwait(false);
-        }
-        else
-        {
-            var runId = Occurrences.RunIdOf(due.Id, due.Occurrence);
-            if (await ScheduleStore.SettleAsync(transaction, due.Id, due.Occurrence, runId, null, cancellationToken).ConfigureAwait(false))
-            {
-                var input = codec.Protect(codec.Unprotect(due.Input, Places.Schedule(due.Id)), Places.Input(runId));
-                var options = new StartOptions { Queue = due.Queue, Priority = due.Priority, Tags = due.Tags };
-                await client.StartAsync(runId, due.Workflow, input, options, due.Id, due.Occurrence, transaction, cancellationToken).ConfigureAwait(false);
-            }
+            metrics.ScheduleDecided(stored.Schedule.Workflow, stored.Now - due);
         }
 
-        await ScheduleStore.AdvanceAsync(transaction, due.Id, due.Spec, due.Occurrence, cancellationToken).ConfigureAwait(false);
+        foreach (var occurrence in decided)
+        {
+            metrics.OccurrenceDecided(stored.Schedule.Workflow, occurrence.Outcome.ToString().ToLowerInvariant());
+        }
     }
 }

@@ -21,7 +21,7 @@ internal sealed class GuardedClaims(Guid workerId)
     /// <summary>Adds what it claims to the runs.</summary>
     /// <returns>When to claim again although nothing happens; null when there is no reason to.</returns>
     public async Task<TimeSpan?> ClaimAsync(
-        NpgsqlConnection connection, string queue, string[] workflows, int free, List<ClaimedRun> runs, CancellationToken cancellationToken)
+        NpgsqlConnection connection, string queue, WorkflowOffer offer, int free, List<ClaimedRun> runs, CancellationToken cancellationToken)
     {
         // Read committed, whatever the database's default: each statement has to see what was committed before the lock was got.
         var transaction = await connection.BeginTransactionAsync(IsolationLevel.ReadCommitted, cancellationToken).ConfigureAwait(false);
@@ -31,17 +31,17 @@ internal sealed class GuardedClaims(Guid workerId)
             return TimeSpan.FromMilliseconds(Random.Shared.Next(3, 15));
         }
 
-        var (plan, lookFurther) = await PlanAsync(connection, transaction, queue, workflows, free, cancellationToken).ConfigureAwait(false);
+        var (plan, lookFurther) = await PlanAsync(connection, transaction, queue, offer, free, cancellationToken).ConfigureAwait(false);
         if (plan.Picked.Count > 0)
         {
             var claim = new NpgsqlCommand(Sql["ClaimPicked"], connection, transaction)
             {
-                Parameters = { Of(workerId), Of(queue), Of(plan.Picked.ToArray()) },
+                Parameters = { Of(workerId), Of(queue), Of(plan.Picked.ToArray()), Of(offer.Names), Of(offer.Newest) },
             };
             await using var disposing = claim.ConfigureAwait(false);
             var reader = await claim.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
             await using var closing = reader.ConfigureAwait(false);
-            await ReadAsync(reader, runs, cancellationToken).ConfigureAwait(false);
+            await ReadAsync(reader, queue, runs, cancellationToken).ConfigureAwait(false);
         }
 
         await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
@@ -50,7 +50,7 @@ internal sealed class GuardedClaims(Guid workerId)
         return plan.Picked.Count > 0 || lookFurther ? TimeSpan.Zero : plan.NextTokenIn;
     }
 
-    public static async Task ReadAsync(NpgsqlDataReader reader, List<ClaimedRun> runs, CancellationToken cancellationToken)
+    public static async Task ReadAsync(NpgsqlDataReader reader, string queue, List<ClaimedRun> runs, CancellationToken cancellationToken)
     {
         while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
         {
@@ -61,7 +61,11 @@ internal sealed class GuardedClaims(Guid workerId)
                 reader.GetInt64(3),
                 reader.GetBoolean(4),
                 reader.GetFieldValue<byte[]>(5),
-                reader.IsDBNull(6) ? null : reader.GetFieldValue<DateTimeOffset>(6)));
+                reader.IsDBNull(6) ? null : reader.GetFieldValue<DateTimeOffset>(6))
+            {
+                Queue = queue, Version = reader.GetInt32(7), RunAttempt = reader.GetInt32(8), Retry = reader.IsDBNull(9) ? null : reader.GetString(9),
+                HasParent = reader.GetBoolean(10), HasChildren = reader.GetBoolean(11),
+            });
         }
     }
 
@@ -76,7 +80,7 @@ internal sealed class GuardedClaims(Guid workerId)
     }
 
     private async Task<(ClaimPlan Plan, bool LookFurther)> PlanAsync(
-        NpgsqlConnection connection, NpgsqlTransaction transaction, string queue, string[] workflows, int free, CancellationToken cancellationToken)
+        NpgsqlConnection connection, NpgsqlTransaction transaction, string queue, WorkflowOffer offer, int free, CancellationToken cancellationToken)
     {
         var batch = new NpgsqlBatch(connection, transaction)
         {
@@ -89,7 +93,7 @@ internal sealed class GuardedClaims(Guid workerId)
                     Parameters =
                     {
                         Of(queue),
-                        Of(workflows),
+                        Of(offer.Codes),
                         Of(free),
                         Of(Window),
                         new NpgsqlParameter { Value = (object?)_lookedTo?.Priority ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Smallint },

@@ -6,6 +6,23 @@ namespace Exporter.Engine.Storage;
 internal sealed record ClaimedRun(
     Guid RunId, string Workflow, long Epoch, long BaseEpoch, bool CancelRequested, byte[] Input, DateTimeOffset? ScheduledFor)
 {
+    public required string Queue { get; init; }
+
+    /// <summary>The version of its code.</summary>
+    public required int Version { get; init; }
+
+    /// <summary>How often the run as a whole was begun.</summary>
+    public required int RunAttempt { get; init; }
+
+    /// <summary>Whether another run has to hear of its end.</summary>
+    public required bool HasParent { get; init; }
+
+    /// <summary>Whether its end means something for children.</summary>
+    public required bool HasChildren { get; init; }
+
+    /// <summary>When a failure of the run as a whole is tried again, as stored.</summary>
+    public string? Retry { get; init; }
+
     /// <summary>What earlier claims recorded, by place.</summary>
     public Dictionary<int, StepRecord> Records { get; } = [];
 
@@ -28,8 +45,15 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
     /// <summary>When to claim again after the last claim although nothing happens; null when there is no reason to.</summary>
     public TimeSpan? ClaimAgainIn { get; private set; }
 
-    public Task RegisterAsync(string name, string queue, int slots, TimeSpan lease, CancellationToken cancellationToken) =>
-        ExecuteAsync("RegisterWorker", cancellationToken, Of(workerId), Of(name), Of(queue), Of(slots), Of(lease));
+    public async Task RegisterAsync(
+        string name, string queue, int slots, TimeSpan lease, WorkflowOffer offer, CancellationToken cancellationToken)
+    {
+        var batch = data.CreateBatch();
+        await using var disposing = batch.ConfigureAwait(false);
+        batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["RegisterWorker"]) { Parameters = { Of(workerId), Of(name), Of(queue), Of(slots), Of(lease) } });
+        batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["OfferWorkflows"]) { Parameters = { Of(workerId), Of(offer.AllNames), Of(offer.AllVersions) } });
+        await batch.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>False: the lease was taken away.</summary>
     public async Task<bool> RenewAsync(TimeSpan lease, int executing, bool stopping, long refused, CancellationToken cancellationToken)
@@ -39,16 +63,17 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
         return await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is not null;
     }
 
-    public async Task<List<Guid>> CancelledAsync(CancellationToken cancellationToken)
+    /// <summary>What became of the runs that this worker holds: to be cancelled, to be paused, or taken away.</summary>
+    public async Task<List<(Guid RunId, string Order)>> SteeredAsync(Guid[] held, CancellationToken cancellationToken)
     {
-        var command = Command("CancelledRuns", Of(workerId));
+        var command = Command("SteeredRuns", Of(workerId), Of(held));
         await using var disposing = command.ConfigureAwait(false);
         var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);
-        var runs = new List<Guid>();
+        var runs = new List<(Guid, string)>();
         while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
         {
-            runs.Add(reader.GetGuid(0));
+            runs.Add((reader.GetGuid(0), reader.GetString(1)));
         }
 
         return runs;
@@ -93,7 +118,7 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
         return (lost, freed);
     }
 
-    public async Task<List<ClaimedRun>> ClaimAsync(string queue, string[] workflows, int limit, CancellationToken cancellationToken)
+    public async Task<List<ClaimedRun>> ClaimAsync(string queue, WorkflowOffer offer, int limit, CancellationToken cancellationToken)
     {
         var runs = new List<ClaimedRun>();
         ClaimAgainIn = null;
@@ -105,17 +130,17 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
         {
             batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["WakeDue"]));
             batch.BatchCommands.Add(GuardedClaims.NeedsGuard(queue));
-            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["ClaimRuns"]) { Parameters = { Of(workerId), Of(queue), Of(workflows), Of(limit) } });
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["ClaimRuns"]) { Parameters = { Of(workerId), Of(queue), Of(offer.Codes), Of(limit), Of(offer.Names), Of(offer.Newest) } });
             var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
             await using var closing = reader.ConfigureAwait(false);
             guarded = await reader.ReadAsync(cancellationToken).ConfigureAwait(false) && reader.GetBoolean(0);
             await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
-            await GuardedClaims.ReadAsync(reader, runs, cancellationToken).ConfigureAwait(false);
+            await GuardedClaims.ReadAsync(reader, queue, runs, cancellationToken).ConfigureAwait(false);
         }
 
         // What the first statement claimed is this worker's by now, so it must reach the caller whatever happens here.
         ClaimAgainIn = guarded && runs.Count == 0
-            ? await _guarded.ClaimAsync(connection, queue, workflows, limit, runs, cancellationToken).ConfigureAwait(false)
+            ? await _guarded.ClaimAsync(connection, queue, offer, limit, runs, cancellationToken).ConfigureAwait(false)
             : guarded ? TimeSpan.Zero : null;
         return runs;
     }

@@ -12,11 +12,20 @@ internal enum WriteKind
     /// <summary>A checkpoint or a sign of life of a step in progress.</summary>
     OpenStep,
 
+    /// <summary>What the run's code says of itself.</summary>
+    Status,
+
     /// <summary>The run is final.</summary>
     Finish,
 
     /// <summary>The run is given back, at once or until a time.</summary>
     Leave,
+
+    /// <summary>The run failed and is tried again as a whole after a wait.</summary>
+    Retry,
+
+    /// <summary>The run begins anew with another input.</summary>
+    Continue,
 
     /// <summary>A line of the run's log; not fenced.</summary>
     Log,
@@ -47,7 +56,7 @@ internal sealed class Write(WriteKind kind, Guid runId, long epoch)
     /// <summary>An error, or a log line's text.</summary>
     public string? Error { get; init; }
 
-    /// <summary>A final state's word, or a log line's level.</summary>
+    /// <summary>A final state's word, a log line's level, or a run's own status.</summary>
     public string? State { get; init; }
 
     /// <summary>How long ago the step or attempt began.</summary>
@@ -55,6 +64,9 @@ internal sealed class Write(WriteKind kind, Guid runId, long epoch)
 
     /// <summary>A timer's, a retry's or a leave's wait; how long a step has given no sign of life; how old a log line is.</summary>
     public TimeSpan? Wait { get; init; }
+
+    /// <summary>A leave that waits for an event: how many had been seen.</summary>
+    public long? SeenEvents { get; init; }
 
     /// <summary>Whether the step, or a step of the run, has an open_step row to be removed.</summary>
     public bool ClosesOpen { get; init; }

@@ -45,12 +45,12 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
     /// A write together with the caller's own rows. The run's row is locked first, so a takeover waits for the commit; the
     /// server ends the session if this process is frozen meanwhile.
     /// </summary>
-    /// <returns>False when the run is no longer held; then nothing was written.</returns>
+    /// <returns>False when the run is no longer held; then nothing was written. Nothing is written, either, when the body has no write.</returns>
     public async Task<bool> CommitWithAsync(
         Guid runId,
         long epoch,
         TimeSpan idleLimit,
-        Func<NpgsqlTransaction, CancellationToken, Task<Write>> body,
+        Func<NpgsqlTransaction, CancellationToken, Task<Write?>> body,
         CancellationToken cancellationToken)
     {
         var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
@@ -74,7 +74,11 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
             }
         }
 
-        var write = await body(transaction, cancellationToken).ConfigureAwait(false);
+        if (await body(transaction, cancellationToken).ConfigureAwait(false) is not { } write)
+        {
+            return true;
+        }
+
         var last = new NpgsqlBatch(connection, transaction);
         await using (last.ConfigureAwait(false))
         {
@@ -126,7 +130,16 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
 
                 break;
             case WriteKind.Leave:
-                batch.BatchCommands.Add(Fenced("LeaveRuns", writes, Waits(writes)));
+                batch.BatchCommands.Add(Fenced("LeaveRuns", writes, Waits(writes), Seen(writes)));
+                break;
+            case WriteKind.Retry:
+                batch.BatchCommands.Add(Fenced("RetryRuns", writes, Waits(writes)));
+                break;
+            case WriteKind.Continue:
+                batch.BatchCommands.Add(Fenced("ContinueRuns", writes, Payloads(writes)));
+                break;
+            case WriteKind.Status:
+                batch.BatchCommands.Add(Fenced("SetStatuses", writes, Texts(writes, write => write.State)));
                 break;
             case WriteKind.Log:
                 batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["WriteLog"])
@@ -183,6 +196,12 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
     {
         Value = Array.ConvertAll(writes, write => write.Payload),
         NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea,
+    };
+
+    private static NpgsqlParameter Seen(Write[] writes) => new()
+    {
+        Value = Array.ConvertAll(writes, write => write.SeenEvents),
+        NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint,
     };
 
     private static NpgsqlParameter Waits(Write[] writes) => Intervals(Array.ConvertAll(writes, write => write.Wait));

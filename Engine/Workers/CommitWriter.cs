@@ -100,14 +100,16 @@ internal sealed class CommitWriter : IAsyncDisposable
         }
     }
 
-    // One step may stand only once among the open steps of a statement; the second one waits for the next batch.
+    // One step may stand only once among the open steps of a statement, and a run among the statuses; the second one waits for
+    // the next batch.
     private static void Gather(ChannelReader<Write> reader, List<Write> batch)
     {
         HashSet<(Guid, int)>? open = null;
         var payload = 0L;
         while (batch.Count < LargestBatch && payload < LargestPayload && reader.TryPeek(out var write))
         {
-            if (write.Kind == WriteKind.OpenStep && !(open ??= []).Add((write.RunId, write.Place)))
+            if ((write.Kind == WriteKind.OpenStep && !(open ??= []).Add((write.RunId, write.Place)))
+                || (write.Kind == WriteKind.Status && !(open ??= []).Add((write.RunId, -1))))
             {
                 return;
             }
@@ -173,7 +175,7 @@ internal sealed class CommitWriter : IAsyncDisposable
             }
             else
             {
-                refused += inDoubt && write.Kind is WriteKind.Finish or WriteKind.Leave ? 0 : 1;
+                refused += inDoubt && write.Kind is WriteKind.Finish or WriteKind.Leave or WriteKind.Retry or WriteKind.Continue ? 0 : 1;
                 write.Settle(Refusal(write));
             }
         }

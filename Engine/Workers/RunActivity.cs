@@ -12,12 +12,25 @@ internal sealed class RunActivity(TimeProvider time, TimeSpan longestWaitInSlot)
     private readonly Lock _lock = new();
     private readonly List<long> _waits = [];
     private readonly TaskCompletionSource<TimeSpan?> _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool _stopping;
     private int _executing;
     private int _held;
     private long _changes;
 
     /// <summary>Ends when the run only waits: with how long still, or null when it waits for the worker's stop alone.</summary>
     public Task<TimeSpan?> Idle => _idle.Task;
+
+    /// <summary>From now on every wait is too long.</summary>
+    public void Stop()
+    {
+        lock (_lock)
+        {
+            _stopping = true;
+            _changes++;
+        }
+
+        LookLater();
+    }
 
     /// <summary>An attempt begins; told by <see cref="Ended"/> when it has ended.</summary>
     /// <returns>False when the run was left: then it must not begin.</returns>
@@ -100,7 +113,7 @@ internal sealed class RunActivity(TimeProvider time, TimeSpan longestWaitInSlot)
         long changes;
         lock (_lock)
         {
-            if (_executing > 0 || (_held == 0 && (_waits.Count == 0 || Left(_waits.Min()) <= longestWaitInSlot)))
+            if (_executing > 0 || (_held == 0 && (_waits.Count == 0 || (!_stopping && Left(_waits.Min()) <= longestWaitInSlot))))
             {
                 return;
             }

@@ -3,12 +3,13 @@ using Exporter.Engine.Observability;
 using Exporter.Engine.Storage;
 using Exporter.Engine.Workflows;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 
 namespace Exporter.Engine.Workers;
 
 /// <summary>Calls a run's code and writes what became of the run.</summary>
 internal sealed class RunExecutor(
-    WorkerServices services, IServiceScopeFactory scopes, IReadOnlyDictionary<string, WorkflowRegistration> workflows)
+    WorkerServices services, IServiceScopeFactory scopes, IReadOnlyDictionary<(string Name, int Version), WorkflowRegistration> workflows)
 {
     /// <summary>Ends when the run has left this worker. Never throws.</summary>
     /// <returns>False when that could not be written: the database may believe that this worker still holds the run.</returns>
@@ -21,8 +22,8 @@ internal sealed class RunExecutor(
             var scope = scopes.CreateAsyncScope();
             await using (scope.ConfigureAwait(false))
             {
-                var code = Task.Run(() => workflows[run.Claimed.Workflow].CallAsync(
-                    scope.ServiceProvider, run, services.Codec, run.Claimed.Input));
+                var code = Task.Run(() => workflows[(run.Claimed.Workflow, run.Claimed.Version)].CallAsync(
+                    scope.ServiceProvider, new WorkflowContext(run, services), services.Codec, run.Claimed.Input));
                 if (await Task.WhenAny(code, run.Activity.Idle).ConfigureAwait(false) == code)
                 {
                     await FinishAsync(run, code).ConfigureAwait(false);
@@ -58,26 +59,43 @@ internal sealed class RunExecutor(
         {
             output = await code.ConfigureAwait(false);
             state = RunState.Completed;
+            if (output.Length > services.Options.LargestPayload)
+            {
+                state = RunState.Failed;
+                error = $"The output of the run has {output.Length:N0} bytes as stored; WorkerOptions.LargestPayload allows {services.Options.LargestPayload:N0}.";
+                output = null;
+            }
+        }
+        catch (ContinueAsNewException again) when (!run.IsCancelled)
+        {
+            await services.Writer.WriteAsync(new Write(WriteKind.Continue, run.RunId, run.Epoch) { Payload = again.Input }).ConfigureAwait(false);
+            services.Metrics.RunLeft(run.Claimed.Workflow, "continued");
+            return;
         }
         catch (LeaseLostException)
         {
             throw;
         }
-        catch (OperationCanceledException) when (run.IsCancelled)
+        catch (OperationCanceledException) when (run.IsDropped)
+        {
+            // Also of a run that is cancelled: its code may have been about to clean up.
+            await LeaveAsync(run, null).ConfigureAwait(false);
+            return;
+        }
+        catch (Exception exception) when (run.IsCancelled && exception is OperationCanceledException or ContinueAsNewException)
         {
             state = RunState.Cancelled;
             error = "Cancelled.";
-        }
-        catch (OperationCanceledException) when (run.CancellationToken.IsCancellationRequested)
-        {
-            await LeaveAsync(run, null).ConfigureAwait(false);
-            return;
         }
         catch (Exception exception)
         {
             state = RunState.Failed;
             error = ErrorText.Of(exception);
             EngineLog.RunFailed(services.Logger, run.RunId, error);
+            if (await TriedAgainAsync(run, exception, error).ConfigureAwait(false))
+            {
+                return;
+            }
         }
 
         services.Signals.Raise(WorkerMoment.CodeEnded, run.RunId);
@@ -89,9 +107,31 @@ internal sealed class RunExecutor(
         services.Metrics.RunLeft(run.Claimed.Workflow, state.ToText());
     }
 
+    // The run's own policy, beside those of its steps.
+    private async Task<bool> TriedAgainAsync(RunExecution run, Exception exception, string error)
+    {
+        var policy = run.Claimed.Retry is { } stored ? StoredRetry.Read(stored) : RetryPolicy.None;
+        if (run.IsCancelled || !policy.Retries(run.Claimed.RunAttempt, exception))
+        {
+            return false;
+        }
+
+        var wait = policy.WaitAfter(run.Claimed.RunAttempt, Random.Shared.NextDouble());
+        run.Log(LogLevel.Warning, null, $"Attempt {run.Claimed.RunAttempt} of the run failed; the next one begins in {wait}. {error}");
+        await services.Writer.WriteAsync(new Write(WriteKind.Retry, run.RunId, run.Epoch) { Wait = wait }).ConfigureAwait(false);
+        services.Metrics.RunLeft(run.Claimed.Workflow, "retried");
+        return true;
+    }
+
     private async Task LeaveAsync(RunExecution run, TimeSpan? wait)
     {
-        await services.Writer.WriteAsync(new Write(WriteKind.Leave, run.RunId, run.Epoch) { Wait = wait }).ConfigureAwait(false);
+        if (run.IsGone)
+        {
+            throw new LeaseLostException($"Run {run.RunId} was taken away.");
+        }
+
+        await services.Writer.WriteAsync(new Write(WriteKind.Leave, run.RunId, run.Epoch) { Wait = wait, SeenEvents = run.Events.Seen })
+            .ConfigureAwait(false);
         services.Metrics.RunLeft(run.Claimed.Workflow, wait is null ? "given_back" : "waiting");
     }
 }

@@ -18,8 +18,8 @@ internal sealed class WorkSignal(EngineDatabase database, TimeProvider time, ILo
     /// <summary>Called with a queue's name when work may be waiting there.</summary>
     public event Action<string>? Queued;
 
-    /// <summary>Called with a run that is to be cancelled.</summary>
-    public event Action<Guid>? CancelRequested;
+    /// <summary>Called with a run and what is asked of it: cancel, pause, drop, or event when it may go on.</summary>
+    public event Action<Guid, string>? RunSteered;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -71,10 +71,10 @@ internal sealed class WorkSignal(EngineDatabase database, TimeProvider time, ILo
         {
             Queued?.Invoke(payload["queue ".Length..]);
         }
-        else if (payload.StartsWith("cancel ", StringComparison.Ordinal)
-            && Guid.TryParse(payload.AsSpan("cancel ".Length), CultureInfo.InvariantCulture, out var runId))
+        else if (payload.IndexOf(' ', StringComparison.Ordinal) is var end and > 0
+            && Guid.TryParse(payload.AsSpan(end + 1), CultureInfo.InvariantCulture, out var runId))
         {
-            CancelRequested?.Invoke(runId);
+            RunSteered?.Invoke(runId, payload[..end]);
         }
     }
 }

@@ -1,3 +1,4 @@
+using Exporter.Engine.Client;
 using Exporter.Engine.Observability;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Storage;
@@ -8,14 +9,14 @@ using Microsoft.Extensions.Logging;
 namespace Exporter.Engine.Workers;
 
 /// <summary>What one worker offers.</summary>
-internal sealed record WorkerSettings(string Queue, WorkerOptions Options, IReadOnlyDictionary<string, WorkflowRegistration> Workflows)
+internal sealed record WorkerSettings(string Queue, WorkerOptions Options, IReadOnlyDictionary<(string Name, int Version), WorkflowRegistration> Workflows)
 {
-    public string[] WorkflowNames => [.. Workflows.Keys];
+    public WorkflowOffer Offer => new(Workflows.Keys);
 }
 
 /// <summary>Executes the runs of one queue, in one session after the other for as long as its host lives.</summary>
 internal sealed class Worker(
-    WorkerSettings settings, EngineDatabase database, PayloadCodec codec, IServiceScopeFactory scopes, WorkSignal signal,
+    WorkerSettings settings, EngineDatabase database, PayloadCodec codec, EngineClient client, IServiceScopeFactory scopes, WorkSignal signal,
     TimeProvider time, EngineMetrics metrics, WorkerSignals signals, ILogger<Worker> logger) : BackgroundService
 {
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
@@ -24,7 +25,7 @@ internal sealed class Worker(
     {
         while (!stoppingToken.IsCancellationRequested)
         {
-            var session = new WorkerSession(settings, database, codec, scopes, time, metrics, signals, logger);
+            var session = new WorkerSession(settings, database, codec, client, scopes, time, metrics, signals, logger);
             await using var ending = session.ConfigureAwait(false);
             void Queued(string queue)
             {
@@ -35,7 +36,7 @@ internal sealed class Worker(
             }
 
             signal.Queued += Queued;
-            signal.CancelRequested += session.Cancel;
+            signal.RunSteered += session.Steer;
             try
             {
                 await session.RunAsync(stoppingToken).ConfigureAwait(false);
@@ -52,7 +53,7 @@ internal sealed class Worker(
             finally
             {
                 signal.Queued -= Queued;
-                signal.CancelRequested -= session.Cancel;
+                signal.RunSteered -= session.Steer;
             }
         }
     }

@@ -26,6 +26,10 @@ public sealed record WorkerOptions
     /// <summary>Connections that write at once. Default 2; from 1 to 8.</summary>
     public int Writers { get; init; } = 2;
 
+    /// <summary>Bytes, as stored, of the largest output of a step or of a run; a larger one is an error that is not tried again.
+    /// Default 4 MiB; from 1 KiB to 256 MiB.</summary>
+    public int LargestPayload { get; init; } = 4 << 20;
+
     /// <summary>The worker's name in views. Default machine and process id; at most 200 characters.</summary>
     public string Name { get; init; } = $"{Environment.MachineName}:{Environment.ProcessId}";
 
@@ -40,6 +44,7 @@ public sealed record WorkerOptions
         Between(LongestWaitInSlot, TimeSpan.Zero, TimeSpan.FromDays(1), nameof(LongestWaitInSlot));
         Between(CancelGrace, TimeSpan.Zero, TimeSpan.FromHours(1), nameof(CancelGrace));
         Between(Writers, 1, 8, nameof(Writers));
+        Between(LargestPayload, 1 << 10, 256 << 20, nameof(LargestPayload));
         Between(Name.Length, 1, 200, nameof(Name));
         return this;
     }

@@ -1,3 +1,4 @@
+using Exporter.Engine.Client;
 using Exporter.Engine.Observability;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Storage;
@@ -11,6 +12,8 @@ internal sealed record WorkerServices(
     WorkerOptions Options,
     CommitWriter Writer,
     WriteStore Writes,
+    EventStore Events,
+    EngineClient Client,
     PayloadCodec Codec,
     TimeProvider Time,
     EngineMetrics Metrics,

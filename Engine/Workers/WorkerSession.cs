@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Exporter.Engine.Client;
 using Exporter.Engine.Observability;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Storage;
@@ -15,6 +16,7 @@ namespace Exporter.Engine.Workers;
 internal sealed class WorkerSession : IAsyncDisposable
 {
     private static readonly TimeSpan ShowInterval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ShortPause = TimeSpan.FromMilliseconds(5);
     private readonly WorkerSettings _settings;
     private readonly WorkerOptions _options;
     private readonly TimeProvider _time;
@@ -25,24 +27,28 @@ internal sealed class WorkerSession : IAsyncDisposable
     private readonly RunExecutor _executor;
     private readonly LeaseKeeper _lease;
     private readonly ConcurrentDictionary<Guid, (RunExecution Run, Task Left)> _runs = new();
+    private readonly WorkflowOffer _offer;
     private readonly SemaphoreSlim _wake = new(0);
+    private readonly SemaphoreSlim _carry = new(0);
+    private readonly SemaphoreSlim _steer = new(0);
     private volatile bool _stopping;
     private volatile bool _strays;
 
     public WorkerSession(
-        WorkerSettings settings, EngineDatabase database, PayloadCodec codec, IServiceScopeFactory scopes, TimeProvider time,
+        WorkerSettings settings, EngineDatabase database, PayloadCodec codec, EngineClient client, IServiceScopeFactory scopes, TimeProvider time,
         EngineMetrics metrics, WorkerSignals signals, ILogger logger)
     {
         _settings = settings;
         _options = settings.Options;
         _time = time;
         _logger = logger;
+        _offer = settings.Offer;
         WorkerId = Guid.CreateVersion7();
         _data = database.OpenFor(WorkerId, _options.Writers + Math.Min(_options.Slots, 8) + 3);
         _store = new WorkerStore(_data, WorkerId);
         var writes = new WriteStore(_data, WorkerId);
         var writer = new CommitWriter(writes, _options.Writers, time, metrics, logger);
-        _services = new WorkerServices(WorkerId, _options, writer, writes, codec, time, metrics, signals, logger);
+        _services = new WorkerServices(WorkerId, _options, writer, writes, new EventStore(_data), client, codec, time, metrics, signals, logger);
         _executor = new RunExecutor(_services, scopes, settings.Workflows);
         _lease = new LeaseKeeper(_store, _options, time, logger);
     }
@@ -58,12 +64,33 @@ internal sealed class WorkerSession : IAsyncDisposable
         }
     }
 
-    /// <summary>A run is to be cancelled, and may be held here.</summary>
-    public void Cancel(Guid runId)
+    /// <summary>Something is asked of a run, which may be held here.</summary>
+    public void Steer(Guid runId, string order)
     {
-        if (_runs.TryGetValue(runId, out var held))
+        if (!_runs.TryGetValue(runId, out var held))
         {
-            held.Run.Cancel();
+            return;
+        }
+
+        switch (order)
+        {
+            case "cancel":
+                held.Run.Cancel();
+                break;
+            case "pause":
+                held.Run.BeginStop();
+                break;
+            case "event":
+                held.Run.Events.Wake();
+                break;
+            case "drop":
+                // Somebody who was told late may mean an earlier claim: what stands in the database counts.
+                if (_steer.CurrentCount == 0)
+                {
+                    _steer.Release();
+                }
+
+                break;
         }
     }
 
@@ -72,12 +99,12 @@ internal sealed class WorkerSession : IAsyncDisposable
     public async Task<bool> RunAsync(CancellationToken stop)
     {
         var sent = _time.GetTimestamp();
-        await _store.RegisterAsync(_options.Name, _settings.Queue, _options.Slots, _options.LeasePeriod, stop).ConfigureAwait(false);
+        await _store.RegisterAsync(_options.Name, _settings.Queue, _options.Slots, _options.LeasePeriod, _settings.Offer, stop).ConfigureAwait(false);
         _lease.Granted(sent);
         EngineLog.WorkerStarted(_logger, _options.Name, WorkerId, _settings.Queue, _options.Slots);
         using var end = CancellationTokenSource.CreateLinkedTokenSource(_lease.Lost);
-        var keeping = _lease.KeepAsync(() => _runs.Count, () => _stopping, _services.Writer, CancelAskedForAsync, end.Token);
-        var beside = Task.WhenAll(SweepAsync(end.Token), ShowAsync(end.Token));
+        var keeping = _lease.KeepAsync(() => _runs.Count, () => _stopping, _services.Writer, SteerAsync, end.Token);
+        var beside = Task.WhenAll(SweepAsync(end.Token), ShowAsync(end.Token), CarryAsync(end.Token), SteerWhenToldAsync(end.Token));
         await ClaimAsync(stop).ConfigureAwait(false);
         _stopping = true;
         if (_lease.IsLost)
@@ -117,6 +144,8 @@ internal sealed class WorkerSession : IAsyncDisposable
         _lease.Dispose();
         await _data.DisposeAsync().ConfigureAwait(false);
         _wake.Dispose();
+        _carry.Dispose();
+        _steer.Dispose();
     }
 
     private async Task ClaimAsync(CancellationToken stop)
@@ -155,7 +184,7 @@ internal sealed class WorkerSession : IAsyncDisposable
             _strays = false;
         }
 
-        var claimed = await _store.ClaimAsync(_settings.Queue, _settings.WorkflowNames, limit, CancellationToken.None).ConfigureAwait(false);
+        var claimed = await _store.ClaimAsync(_settings.Queue, _offer, limit, CancellationToken.None).ConfigureAwait(false);
         var again = claimed.FindAll(run => run.Epoch > 1);
         if (again.Count > 0)
         {
@@ -183,6 +212,11 @@ internal sealed class WorkerSession : IAsyncDisposable
 
         _runs.TryRemove(run.RunId, out _);
         run.Dispose();
+        if (run.HasFamily && _carry.CurrentCount == 0)
+        {
+            _carry.Release();
+        }
+
         Wake();
     }
 
@@ -211,11 +245,76 @@ internal sealed class WorkerSession : IAsyncDisposable
         await ended.CancelAsync().ConfigureAwait(false);
     }
 
-    private async Task CancelAskedForAsync(CancellationToken cancellationToken)
+    private async Task SteerAsync(CancellationToken cancellationToken)
     {
-        if (!_runs.IsEmpty)
+        var held = _runs.ToArray();
+        if (held.Length == 0)
         {
-            (await _store.CancelledAsync(cancellationToken).ConfigureAwait(false)).ForEach(Cancel);
+            return;
+        }
+
+        foreach (var (runId, order) in await _store.SteeredAsync([.. held.Select(run => run.Key)], cancellationToken).ConfigureAwait(false))
+        {
+            if (order != "drop")
+            {
+                Steer(runId, order);
+            }
+            else if (_runs.TryGetValue(runId, out var now) && held.Any(run => ReferenceEquals(run.Value.Run, now.Run)))
+            {
+                now.Run.Lose();
+            }
+        }
+    }
+
+    private async Task SteerWhenToldAsync(CancellationToken end)
+    {
+        while (true)
+        {
+            await ((Task)_steer.WaitAsync(end)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (end.IsCancellationRequested)
+            {
+                return;
+            }
+
+            try
+            {
+                await SteerAsync(end).ConfigureAwait(false);
+            }
+            catch (Exception error) when (!end.IsCancellationRequested)
+            {
+                EngineLog.TriedAgain(_logger, "Looking at what is asked of runs", ErrorText.Of(error));
+            }
+            catch (Exception)
+            {
+                return;
+            }
+        }
+    }
+
+    // The ends of runs are carried to their parents and children at once when this worker has ended one, and now and then for
+    // whatever others have left.
+    private async Task CarryAsync(CancellationToken end)
+    {
+        while (!end.IsCancellationRequested)
+        {
+            try
+            {
+                await _services.Events.TimeOutAsync(end).ConfigureAwait(false);
+                while (!await _services.Events.CarryAsync(end).ConfigureAwait(false))
+                {
+                    await Task.Delay(ShortPause, _time, end).ConfigureAwait(false);
+                }
+            }
+            catch (Exception error) when (!end.IsCancellationRequested)
+            {
+                EngineLog.TriedAgain(_logger, "Carrying the ends of runs", ErrorText.Of(error));
+            }
+            catch (Exception)
+            {
+                return;
+            }
+
+            await ((Task)_carry.WaitAsync(_options.LeasePeriod / 4, end)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 

@@ -15,6 +15,11 @@ internal sealed record WorkflowRegistration(
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(name.Length, 200, nameof(name));
+        if (name.Contains('@', StringComparison.Ordinal))
+        {
+            throw new ArgumentException($"The name of a workflow must not contain \"@\"; \"{name}\" does.", nameof(name));
+        }
+
         var contracts = Array.FindAll(
             typeof(TWorkflow).GetInterfaces(),
             type => type.IsGenericType && type.GetGenericTypeDefinition() == typeof(IWorkflow<,>));

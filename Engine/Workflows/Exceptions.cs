@@ -45,6 +45,23 @@ public sealed class LeaseLostException(string message) : OperationCanceledExcept
 /// <summary>An attempt took longer than a timeout allows; the message names the timeout and its value.</summary>
 public sealed class StepTimeoutException(string message) : TimeoutException(message);
 
+/// <summary>A child ended otherwise than completed, and its parent asked for its result.</summary>
+public sealed class ChildFailedException(Guid runId, RunState state, string? error)
+    : Exception($"Child run {runId} is {state.ToText()}{(error is null ? "." : ": " + error)}")
+{
+    /// <summary>The child.</summary>
+    public Guid RunId { get; } = runId;
+
+    /// <summary>Its final state.</summary>
+    public RunState State { get; } = state;
+}
+
+/// <summary>Made by <see cref="IWorkflowContext.ContinueAsNew{TInput}"/> and thrown by the run's code; the engine understands it.</summary>
+internal sealed class ContinueAsNewException(byte[] input) : Exception("The run begins anew with another input.")
+{
+    public byte[] Input { get; } = input;
+}
+
 /// <summary>A run ended otherwise than completed, and its result was asked for.</summary>
 public sealed class RunFailedException(Guid runId, RunState state, string? error)
     : Exception($"Run {runId} is {state.ToText()}{(error is null ? "." : ": " + error)}")

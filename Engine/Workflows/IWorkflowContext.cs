@@ -12,6 +12,12 @@ public interface IWorkflowContext
     /// <summary>The epoch of this claim: grows at every claim, so it can fence writes to other systems.</summary>
     long Epoch { get; }
 
+    /// <summary>The version of the code that the run began with, and goes on with; see <c>AddWorkflow</c>.</summary>
+    int Version { get; }
+
+    /// <summary>How often the run as a whole was begun, from 1; more when it was started with <c>StartOptions.Retry</c>.</summary>
+    int RunAttempt { get; }
+
     /// <summary>The occurrence for which a schedule started this run; null when no schedule did.</summary>
     DateTimeOffset? ScheduledFor { get; }
 
@@ -59,6 +65,44 @@ public interface IWorkflowContext
     /// <summary>A durable timer: recorded once, survives every death; a long one gives the slot back.</summary>
     /// <param name="duration">From the first time the code gets here, by the database's clock. Zero or less passes at once.</param>
     Task SleepAsync(TimeSpan duration);
+
+    /// <summary>
+    /// Waits for a signal: one that was sent before or comes while it waits. Each signal is taken once, in the order in which
+    /// those of its name came. A long wait gives the slot back.
+    /// </summary>
+    /// <param name="name">The signal's name, at most 200 characters.</param>
+    /// <param name="timeout">From the first time the code gets here, by the database's clock. Default for ever.</param>
+    /// <returns>The signal; null when none came in time.</returns>
+    /// <exception cref="NonRetryableException">The signal does not carry a <typeparamref name="T"/>.</exception>
+    Task<Signal<T>?> WaitForSignalAsync<T>(string name, TimeSpan? timeout = null);
+
+    /// <summary>Starts another run as this one's child, once: the start and its record are one transaction.</summary>
+    /// <returns>The child's run id.</returns>
+    Task<Guid> StartChildAsync<TInput>(string workflow, TInput input, ChildOptions? options = null);
+
+    /// <summary>Waits until a child is final, and answers its output. A long wait gives the slot back.</summary>
+    /// <param name="child">What <see cref="StartChildAsync"/> answered.</param>
+    /// <exception cref="ChildFailedException">The child ended otherwise than completed.</exception>
+    Task<TOutput> ChildResultAsync<TOutput>(Guid child);
+
+    /// <summary>
+    /// Says how the run is doing, for anybody who looks (<c>engine.runs.custom_status</c>, <c>RunStatus.CustomStatus</c>).
+    /// Durable when it returns; the latest counts. Not encrypted.
+    /// </summary>
+    /// <param name="status">At most 1,000 characters.</param>
+    Task SetStatusAsync(string status);
+
+    /// <summary>
+    /// Ends this round of a run that goes on for ever: <c>throw run.ContinueAsNew(input)</c> begins it anew, under the same id,
+    /// with this input and an empty record, and with the newest version of its code.
+    /// </summary>
+    Exception ContinueAsNew<TInput>(TInput input);
+
+    /// <summary>
+    /// The same run for code that must be done even after a cancel: its steps and waits are not ended by it. Use it where the
+    /// code catches the cancel, to clean up. Its steps have places of their own.
+    /// </summary>
+    IWorkflowContext Shielded { get; }
 
     /// <summary>Writes a line to the run's log (<c>engine.run_log</c>). Best effort: lines may be lost with the process.</summary>
     void Log(LogLevel level, string message);

@@ -27,11 +27,14 @@ internal static class BackfillCommands
             "exporter backfill create events --start 2026-01-01T06:00Z --end 2026-01-01T12:00Z --parallel 3 --replace")
             .With(export, start, end, parallel, replace, wait).Does(async (parse, session, cancellationToken) =>
             {
+                // What can be told without a server is told first.
+                var range = ExportCommands.Interval(parse.GetRequiredValue(start)!.Value, parse.GetRequiredValue(end)!.Value);
+                ModelCheck.Range("parallel", parse.GetValue(parallel), 1, 100);
                 var one = await session.Exports.GetAsync(parse.GetRequiredValue(export), cancellationToken).ConfigureAwait(false);
                 var backfill = new Backfill
                 {
                     BatchExportId = one.BatchExportId,
-                    Range = ExportCommands.Interval(parse.GetRequiredValue(start)!.Value, parse.GetRequiredValue(end)!.Value),
+                    Range = range,
                     Parallel = parse.GetValue(parallel),
                     Replace = parse.GetValue(replace),
                 };

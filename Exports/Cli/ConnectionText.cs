@@ -43,7 +43,12 @@ internal static class ConnectionText
         {
             try
             {
-                return new DbConnectionStringBuilder { ConnectionString = text }.ConnectionString;
+                var given = new DbConnectionStringBuilder { ConnectionString = text };
+
+                // The driver would take its usual port in place of one that it cannot read.
+                return !given.TryGetValue("Port", out var port) || ushort.TryParse(port.ToString(), out _)
+                    ? given.ConnectionString
+                    : throw new UserErrorException("clickhouse", "The port in the value of clickhouse is no number.", "Correct it in EXPORTER_CLICKHOUSE.");
             }
             catch (ArgumentException)
             {

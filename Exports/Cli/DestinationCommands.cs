@@ -15,7 +15,7 @@ internal static class DestinationCommands
         var create = new CliCommand(
             "create",
             "Create a destination, after testing it",
-            "exporter destination create files backup --path /var/exports",
+            "exporter destination create files backup --root /var/exports",
             "exporter destination create s3 lake --bucket events --region eu-central-1 --access-key-env S3_KEY --secret-key-env S3_SECRET");
         foreach (var kind in DestinationKinds.All)
         {

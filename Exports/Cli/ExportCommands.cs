@@ -42,13 +42,14 @@ internal static class ExportCommands
             "exporter export run events --wait",
             "exporter export run events --start 2026-03-01 --end 2026-03-02").With(name, start, end, wait).Does(async (parse, session, cancellationToken) =>
             {
-                var export = await session.Exports.GetAsync(parse.GetRequiredValue(name), cancellationToken).ConfigureAwait(false);
+                // What can be told without a server is told first.
                 var interval = (parse.GetValue(start), parse.GetValue(end)) switch
                 {
                     (null, null) => null,
                     ({ } from, { } to) => Interval(from, to),
                     _ => throw new UserErrorException("start", "Only one of --start and --end is given.", "Give both, or none for the last interval that has ended."),
                 };
+                var export = await session.Exports.GetAsync(parse.GetRequiredValue(name), cancellationToken).ConfigureAwait(false);
                 var runId = await session.Control.StartAsync(export, interval, session.Actor, cancellationToken).ConfigureAwait(false);
                 if (parse.GetValue(wait))
                 {

@@ -41,21 +41,36 @@ internal static class Invocation
     /// <summary>Words that are no command. What was given as a value is not repeated: it may be a secret.</summary>
     public static int Refuse(ParseResult parse)
     {
-        if (parse.UnmatchedTokens.Count == 0 && parse.CommandResult.Command.Subcommands.Any() && !parse.GetValue(GlobalOptions.Json))
+        var path = string.Join(' ', PathOf(parse));
+        if (parse.Tokens.Count == 0)
         {
+            // Nothing at all was said; standard output stays for answers.
+            parse.InvocationConfiguration.Output = parse.InvocationConfiguration.Error;
             new HelpAction().Invoke(parse);
             return ExitStatus.Usage;
         }
 
-        var unknown = parse.UnmatchedTokens.FirstOrDefault(token => token.StartsWith('-'));
-        var message = unknown is not null
-            ? $"There is no option {unknown.Split('=', 2)[0]}."
-            : parse.UnmatchedTokens.Count > 0 && parse.CommandResult.Command.Subcommands.Any()
-                ? $"\"{string.Join(' ', PathOf(parse))}\" has no such command."
-                : parse.UnmatchedTokens.Count > 0 ? "There are more arguments than the command takes." : parse.Errors[0].Message;
-        OutputOf(parse).Error(message, null, $"See `{string.Join(' ', PathOf(parse))} --help`.");
+        OutputOf(parse).Error(Misuse(parse, path), null, $"See `{path} --help`.");
         return ExitStatus.Usage;
     }
+
+    private static string Misuse(ParseResult parse, string path)
+    {
+        var commands = string.Join(", ", parse.CommandResult.Command.Subcommands.Where(command => !command.Hidden).Select(command => command.Name));
+        return (parse.UnmatchedTokens, commands, parse.Errors[0].SymbolResult) switch
+        {
+            // An unknown option of an unknown command is not the first thing to mend.
+            ([var first, ..], { Length: > 0 }, _) when !first.StartsWith('-') => $"\"{path}\" has no such command; it has {commands}.",
+            ({ Count: > 0 } all, _, _) when all.FirstOrDefault(token => token.StartsWith('-')) is { } unknown => $"There is no option {unknown.Split('=', 2)[0]}.",
+            ({ Count: > 0 }, _, _) => "There are more arguments than the command takes.",
+            (_, { Length: > 0 }, _) => $"\"{path}\" is not a whole command: {commands} may follow.",
+            (_, _, System.CommandLine.Parsing.OptionResult { Option: { ValueType: var type } option, Tokens.Count: 1 }) when IsNumber(type) =>
+                $"{option.Name} is no whole number, or too large.",
+            _ => parse.Errors[0].Message,
+        };
+    }
+
+    private static bool IsNumber(Type type) => (Nullable.GetUnderlyingType(type) ?? type) is var number && (number == typeof(int) || number == typeof(long));
 
     /// <summary>An error in the words of who has to act.</summary>
     internal static (int Status, string Message, string? Setting, string? Advice) Sort(Exception error) => error switch

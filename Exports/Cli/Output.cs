@@ -100,9 +100,16 @@ internal sealed class Output
         }
         else
         {
-            _error.WriteLine($"error: {message}{(advice is null ? "" : " " + advice)}");
+            // Messages of others' come without a full stop.
+            var end = message.EndsWith('.') ? "" : ".";
+            var text = $"{message}{end}{(string.IsNullOrEmpty(advice) ? "" : " " + advice)}";
+            _error.WriteLine($"error: {(setting is null || Names(text, setting) ? "" : setting + ": ")}{text}");
         }
     }
+
+    // Whether a text says, in words of its own, which setting it is about.
+    private static bool Names(string text, string setting) => Array.Exists(
+        [setting, setting.Replace('_', ' '), setting.Replace('_', '-')], name => text.Contains(name, StringComparison.OrdinalIgnoreCase));
 
     /// <summary>A time as people read it: UTC, to the second.</summary>
     public static string? Text(DateTimeOffset? time) =>

@@ -29,7 +29,7 @@ internal static class Program
         }).ConfigureAwait(false);
     }
 
-    private static RootCommand Root()
+    internal static RootCommand Root()
     {
         var root = new RootCommand("Batch exports from ClickHouse that resume from their last committed offset, with every row there once.")
         {

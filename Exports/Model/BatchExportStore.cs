@@ -124,6 +124,8 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
         Spec = export.Schedule.ToSpec(),
         Workflow = ExportInput.Workflow,
         Queue = ExportInput.Queue,
+        // Each occurrence is a data interval of its own: none may be left out because the one before takes long.
+        Overlap = OverlapPolicy.AllowAll,
         Tags = new Dictionary<string, string> { ["batch_export"] = export.Name },
     };
 
@@ -172,7 +174,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
                     transaction, "PauseBatchExport", new { Id = id, Paused = paused, Note = note }, cancellationToken).ConfigureAwait(false);
                 _ = paused
                     ? await schedules.PauseAsync(BatchExport.ScheduleIdOf(id), note, transaction, cancellationToken).ConfigureAwait(false)
-                    : await schedules.UnpauseAsync(BatchExport.ScheduleIdOf(id), transaction, cancellationToken).ConfigureAwait(false);
+                    : await schedules.UnpauseAsync(BatchExport.ScheduleIdOf(id), note, transaction, cancellationToken).ConfigureAwait(false);
                 var after = await LoadAsync(transaction, id, cancellationToken).ConfigureAwait(false);
                 await WriteAuditAsync(
                     transaction, actor, paused ? AuditAction.Pause : AuditAction.Unpause, before, after, cancellationToken).ConfigureAwait(false);

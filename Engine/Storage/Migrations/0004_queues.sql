@@ -57,10 +57,13 @@ select r.run_id, r.workflow, r.queue, r.priority, coalesce(l.state, o.state)::te
   case when o.run_id is not null then o.error
     else (select a.error from engine.attempt_record a where a.run_id = r.run_id order by a.ended_at desc limit 1) end as error,
   r.tags, r.idempotency_key, r.schedule_id, r.scheduled_for,
+  coalesce(l.version, o.version) as version, coalesce(l.run_attempt, o.run_attempt) as run_attempt,
+  r.parent_run_id, l.pause_requested_at, l.deadline_at, s.status as custom_status, r.restarts,
   r.concurrency_key, r.concurrency_limit
 from engine.run r
 left join engine.live_run l using (run_id)
-left join engine.outcome o using (run_id);
+left join engine.outcome o using (run_id)
+left join engine.run_status s using (run_id);
 
 create or replace view engine.queues as
 select queue, coalesce(n.queued, 0) as queued, coalesce(n.running, 0) as running, coalesce(n.waiting, 0) as waiting,

@@ -61,12 +61,14 @@ left join engine.queue_limit q on q.queue = $1 and q.concurrency_key = p.concurr
 left join lateral (
   select l.run_id, l.due_at, l.concurrency_limit from engine.live_run l
   where l.state = 'queued' and l.queue = $1 and l.priority = p.priority and l.concurrency_key = p.concurrency_key
-    and l.concurrency_key is not null and l.due_at <= engine.clock() and l.workflow = any($2)
+    and l.concurrency_key is not null and l.due_at <= engine.clock()
+    and case when l.version is null then l.workflow else l.workflow || '@' || l.version end = any($2)
   order by l.due_at, l.run_id limit (select runs from few)
 ) c on true
 union all
 (select l.priority, null, l.run_id, l.due_at, null, null, null, null from engine.live_run l
- where l.state = 'queued' and l.queue = $1 and l.concurrency_key is null and l.due_at <= engine.clock() and l.workflow = any($2)
+ where l.state = 'queued' and l.queue = $1 and l.concurrency_key is null and l.due_at <= engine.clock()
+    and case when l.version is null then l.workflow else l.workflow || '@' || l.version end = any($2)
  order by l.priority, l.due_at, l.run_id limit $3)
 
 -- name: ClaimPicked
@@ -84,9 +86,11 @@ with me as materialized (
 ), claimed as (
   update engine.live_run l
   set state = 'running', worker_id = $1, epoch = l.epoch + 1, claimed_at = engine.clock(),
-    started_at = coalesce(l.started_at, engine.clock())
+    started_at = coalesce(l.started_at, engine.clock()), wakes_on_event = false,
+    version = coalesce(l.version, (select o.version from unnest($4::text[], $5::int[]) o(name, version) where o.name = l.workflow))
   from picked where l.run_id = picked.run_id
-  returning l.run_id, l.workflow, l.epoch, l.base_epoch, l.priority, l.due_at, l.cancel_requested_at, l.concurrency_key
+  returning l.run_id, l.workflow, l.epoch, l.base_epoch, l.priority, l.due_at, l.cancel_requested_at, l.version, l.run_attempt,
+    l.has_children, l.concurrency_key
 ), paid as (
   update engine.queue_limit q
   set tokens = engine.tokens_left(q.tokens, q.refilled_at, q.rate_count, q.rate_period, q.burst) - n.runs,
@@ -98,7 +102,8 @@ with me as materialized (
   ) n
   where q.queue = $2 and q.concurrency_key = n.concurrency_key and q.rate_count is not null
 )
-select c.run_id, c.workflow, c.epoch, c.base_epoch, c.cancel_requested_at is not null, r.input, r.scheduled_for, r.created_at
+select c.run_id, c.workflow, c.epoch, c.base_epoch, c.cancel_requested_at is not null, r.input, r.scheduled_for, c.version,
+  c.run_attempt, r.retry::text, r.parent_run_id is not null, c.has_children
 from claimed c join engine.run r using (run_id)
 order by c.priority, c.due_at, c.run_id
 

@@ -1,4 +1,4 @@
--- Statements about schedules.
+-- Statements about schedules. Whatever is decided is decided under the lock of the schedule's row.
 
 -- name: Clock
 select engine.clock()
@@ -6,46 +6,115 @@ select engine.clock()
 -- name: PutSchedule
 -- Index: schedule_pkey. Locks: the row. What has its outcome keeps it.
 insert into engine.schedule
-  (schedule_id, spec, workflow, queue, priority, input, tags, catch_up_window, settled_to, next_occurrence, next_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+  (schedule_id, spec, workflow, queue, priority, input, tags, catch_up_window, settled_to, next_occurrence, next_at, overlap)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 on conflict (schedule_id) do update
 set spec = excluded.spec, workflow = excluded.workflow, queue = excluded.queue, priority = excluded.priority,
   input = excluded.input, tags = excluded.tags, catch_up_window = excluded.catch_up_window,
   settled_to = excluded.settled_to, next_occurrence = excluded.next_occurrence, next_at = excluded.next_at,
-  updated_at = engine.clock()
+  overlap = excluded.overlap, blocked = false, updated_at = engine.clock()
 
 -- name: LockSchedule
 -- Index: schedule_pkey. Locks: the row.
-select spec::text, settled_to, paused from engine.schedule where schedule_id = $1 for update
+select schedule_id, spec::text, workflow, queue, priority, input, tags::text, catch_up_window, overlap, paused, note,
+  settled_to, next_occurrence, next_at, skip_until, buffered, blocked, created_at, updated_at, engine.clock()
+from engine.schedule where schedule_id = $1 for update
+
+-- name: ListSchedules
+-- Index: schedule_pkey. The schedule $1, or without it those after $2.
+select schedule_id, spec::text, workflow, queue, priority, input, tags::text, catch_up_window, overlap, paused, note,
+  settled_to, next_occurrence, next_at, skip_until, buffered, blocked, created_at, updated_at, engine.clock()
+from engine.schedule where schedule_id >= coalesce($1, $2) and ($1 is null or schedule_id = $1) and ($1 is not null or schedule_id > $2)
+order by schedule_id limit $3
 
 -- name: PauseSchedule
--- Index: schedule_pkey.
-update engine.schedule set paused = true, note = $2, updated_at = engine.clock() where schedule_id = $1
+-- Index: schedule_pkey. Locks: the row.
+update engine.schedule set paused = true, note = $2, blocked = blocked or $3, updated_at = engine.clock() where schedule_id = $1
 
 -- name: UnpauseSchedule
--- Index: schedule_pkey. Occurrences of the pause are left out, without an outcome each.
+-- Index: schedule_pkey. Locks: the row. What fell due until now and is not decided is skipped by who decides next.
 update engine.schedule
-set paused = false, note = null, settled_to = $2, next_occurrence = $3, next_at = $4, updated_at = engine.clock()
+set skip_until = case when paused then engine.clock() else skip_until end, paused = false, blocked = false, note = $2,
+  updated_at = engine.clock()
 where schedule_id = $1
 
 -- name: DeleteSchedule
--- Index: schedule_pkey. Its runs and occurrences stay.
-delete from engine.schedule where schedule_id = $1
+-- Index: schedule_pkey, occurrence_buffered. Locks: the row. Its runs and occurrences stay; what waited is skipped.
+with gone as (
+  delete from engine.schedule where schedule_id = $1 returning schedule_id
+), skipped as (
+  update engine.occurrence c set outcome = 'skipped', reason = 'The schedule was deleted.', decided_at = engine.clock()
+  from gone g where c.schedule_id = g.schedule_id and c.outcome = 'buffered'
+)
+select count(*) from gone
 
 -- name: TakeDue
--- Index: schedule_due. Locks: one row, skipping those that others fire.
-select schedule_id, spec::text, workflow, queue, priority, input, tags::text, catch_up_window, next_occurrence, engine.clock()
-from engine.schedule
-where not paused and next_at <= engine.clock()
+-- Index: schedule_due. Locks: one row, skipping those that others decide. Not $1: they have had their batch of this round.
+select schedule_id from engine.schedule
+where not blocked and next_at <= engine.clock() and schedule_id <> all($1::text[])
 order by next_at
 limit 1
 for update skip locked
 
--- name: SettleOccurrence
--- Index: occurrence_pkey. No row: it had its outcome before.
-insert into engine.occurrence (schedule_id, occurrence, outcome, run_id, reason) values ($1, $2, $3, $4, $5)
-on conflict do nothing
+-- name: TakeReady
+-- Index: schedule_buffered, occurrence_buffered, occurrence_running. Locks: one row, skipping those that others decide. A
+-- schedule whose buffer has one that may start: nothing of it is going, and it is not paused or somebody asked for that one.
+select s.schedule_id from engine.schedule s
+where s.buffered > 0 and not s.blocked
+  and (not s.paused or exists (
+    select from engine.occurrence c
+    where c.schedule_id = s.schedule_id and c.outcome = 'buffered' and c.cause <> 'schedule'))
+  and not exists (
+    select from engine.occurrence c join engine.live_run l using (run_id)
+    where c.schedule_id = s.schedule_id and c.running)
+order by s.schedule_id
+limit 1
+for update of s skip locked
+
+-- name: CloseEnded
+-- Index: occurrence_running, live_run_pkey. The schedule's row is locked.
+update engine.occurrence c set running = false
+where c.schedule_id = $1 and c.running and not exists (select from engine.live_run l where l.run_id = c.run_id)
+
+-- name: Going
+-- Index: occurrence_running. The runs that may be going.
+select run_id from engine.occurrence where schedule_id = $1 and running order by run_id
+
+-- name: Buffer
+-- Index: occurrence_buffered.
+select occurrence, cause, request_id, overlap from engine.occurrence
+where schedule_id = $1 and outcome = 'buffered' order by ordinal
+
+-- name: RecordOutcomes
+-- Index: occurrence_pkey. The schedule's row is locked. Answers those whose outcome this is; others had theirs before.
+insert into engine.occurrence as c (schedule_id, occurrence, cause, request_id, overlap, outcome, run_id, reason, running)
+select $1, w.occurrence, w.cause, w.request_id, w.overlap, w.outcome, w.run_id, w.reason, w.run_id is not null
+from unnest($2::timestamptz[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::uuid[], $8::text[]) with ordinality
+  w(occurrence, cause, request_id, overlap, outcome, run_id, reason, n)
+order by w.n
+on conflict (schedule_id, request_id, occurrence) do update
+set outcome = excluded.outcome, run_id = excluded.run_id, reason = excluded.reason, running = excluded.running,
+  decided_at = engine.clock()
+where c.outcome = 'buffered' and excluded.outcome <> 'buffered'
+returning c.occurrence, c.cause, c.request_id, c.outcome, c.run_id, c.reason
 
 -- name: AdvanceSchedule
--- Index: schedule_pkey. The row is locked by TakeDue.
-update engine.schedule set settled_to = $2, next_occurrence = $3, next_at = $4 where schedule_id = $1
+-- Index: schedule_pkey. The row is locked.
+update engine.schedule
+set settled_to = $2, next_occurrence = $3, next_at = $4,
+  buffered = (select count(*) from engine.occurrence c where c.schedule_id = $1 and c.outcome = 'buffered')
+where schedule_id = $1
+
+-- name: FindRequest
+-- Index: occurrence_pkey.
+select occurrence, cause, request_id, outcome, run_id, reason from engine.occurrence
+where schedule_id = $1 and request_id = $2 order by ordinal
+
+-- name: Recent
+-- Index: occurrence_order. The newest first.
+select occurrence, cause, request_id, outcome, run_id, reason from engine.occurrence
+where schedule_id = $1 order by ordinal desc limit $2
+
+-- name: Running
+-- Index: occurrence_running, live_run_pkey.
+select c.run_id from engine.occurrence c join engine.live_run l using (run_id) where c.schedule_id = $1 and c.running order by c.run_id

@@ -12,9 +12,17 @@ set lease_until = engine.clock() + $2, renewed_at = engine.clock(), executing = 
 where worker_id = $1 and state in ('active', 'stopping')
 returning worker_id
 
--- name: CancelledRuns
--- Index: live_run_held.
-select run_id from engine.live_run where worker_id = $1 and cancel_requested_at is not null
+-- name: OfferWorkflows
+insert into engine.worker_offer (worker_id, workflow, version) select $1, o.name, o.version from unnest($2::text[], $3::int[]) o(name, version)
+
+-- name: SteeredRuns
+-- Index: live_run_held, live_run_pkey. What became, without this worker, of the runs that it holds: to be cancelled, to be
+-- paused, or taken away.
+select k.run_id,
+  case when l.run_id is null then 'drop' when l.cancel_requested_at is not null then 'cancel' else 'pause' end
+from unnest($2::uuid[]) k(run_id)
+left join engine.live_run l on l.run_id = k.run_id and l.worker_id = $1
+where l.run_id is null or l.cancel_requested_at is not null or l.pause_requested_at is not null
 
 -- name: StopWorker
 -- Index: worker_pkey.
@@ -47,7 +55,8 @@ with orphan as materialized (
   for update of l skip locked
 ), freed as (
   update engine.live_run l
-  set state = 'queued', worker_id = null, epoch = l.epoch + 1, due_at = engine.clock()
+  set state = case when l.pause_requested_at is not null then 'paused' else 'queued' end::engine.run_state,
+    worker_id = null, epoch = l.epoch + 1, due_at = engine.clock()
   from orphan o where l.run_id = o.run_id
   returning l.run_id, l.queue, l.epoch - 1 as old_epoch, o.worker
 ), attempts as (
@@ -76,9 +85,13 @@ where w.state = 'lost' and w.lease_until < engine.clock() - $1::interval
 
 -- name: ForgetWorkers
 -- Workers that ended long ago and hold nothing.
-delete from engine.worker w
-where w.state in ('lost', 'stopped') and w.renewed_at < engine.clock() - interval '7 days'
-  and not exists (select 1 from engine.live_run l where l.worker_id = w.worker_id)
+with gone as (
+  delete from engine.worker w
+  where w.state in ('lost', 'stopped') and w.renewed_at < engine.clock() - interval '7 days'
+    and not exists (select 1 from engine.live_run l where l.worker_id = w.worker_id)
+  returning w.worker_id
+)
+delete from engine.worker_offer f using gone g where f.worker_id = g.worker_id
 
 -- name: WakeDue
 -- Index: live_run_due. Locks: live_run rows, skipping locked ones.
@@ -98,7 +111,8 @@ with me as materialized (
   for key share
 ), picked as materialized (
   select l.run_id from engine.live_run l
-  where l.state = 'queued' and l.queue = $2 and l.due_at <= engine.clock() and l.workflow = any($3)
+  where l.state = 'queued' and l.queue = $2 and l.due_at <= engine.clock()
+    and case when l.version is null then l.workflow else l.workflow || '@' || l.version end = any($3)
     and l.concurrency_key is null
     and exists (select 1 from me)
     and not exists (select 1 from engine.queue_limit where queue = $2 and concurrency_key = '')
@@ -109,17 +123,22 @@ with me as materialized (
 ), claimed as (
   update engine.live_run l
   set state = 'running', worker_id = $1, epoch = l.epoch + 1, claimed_at = engine.clock(),
-    started_at = coalesce(l.started_at, engine.clock())
+    started_at = coalesce(l.started_at, engine.clock()), wakes_on_event = false,
+    version = coalesce(l.version, (select o.version from unnest($5::text[], $6::int[]) o(name, version) where o.name = l.workflow))
   from picked where l.run_id = picked.run_id
-  returning l.run_id, l.workflow, l.epoch, l.base_epoch, l.priority, l.due_at, l.cancel_requested_at
+  returning l.run_id, l.workflow, l.epoch, l.base_epoch, l.priority, l.due_at, l.cancel_requested_at, l.version, l.run_attempt,
+    l.has_children
 )
-select c.run_id, c.workflow, c.epoch, c.base_epoch, c.cancel_requested_at is not null, r.input, r.scheduled_for, r.created_at
+select c.run_id, c.workflow, c.epoch, c.base_epoch, c.cancel_requested_at is not null, r.input, r.scheduled_for, c.version,
+  c.run_attempt, r.retry::text, r.parent_run_id is not null, c.has_children
 from claimed c join engine.run r using (run_id)
 order by c.priority, c.due_at, c.run_id
 
 -- name: GiveBackStrays
 -- Index: live_run_held. Locks: live_run rows of this worker alone.
-update engine.live_run set state = 'queued', worker_id = null, epoch = epoch + 1
+update engine.live_run
+set state = case when pause_requested_at is not null then 'paused' else 'queued' end::engine.run_state, worker_id = null,
+  epoch = epoch + 1
 where worker_id = $1 and run_id <> all($2)
 
 -- name: LoadRecords

@@ -55,23 +55,75 @@ with done as (
   delete from engine.live_run l
   using unnest($1::uuid[], $2::bigint[], $4::text[], $5::bytea[], $6::text[]) w(run_id, epoch, state, output, error)
   where l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
-  returning l.run_id, l.epoch, w.state, w.output, w.error, l.started_at, l.cancel_requested_at
+  returning l.run_id, l.epoch, w.state, w.output, w.error, l.started_at, l.cancel_requested_at, l.parent_run_id, l.has_children,
+    l.version, l.run_attempt
+), relayed as (
+  insert into engine.relay (kind, run_id)
+  select 'child_ended', parent_run_id from done where parent_run_id is not null
+  union all select 'parent_ended', run_id from done where has_children
 )
-insert into engine.outcome (run_id, epoch, worker_id, state, output, error, started_at, cancel_requested_at)
-select run_id, epoch, $3, state::engine.run_state, output, error, started_at, cancel_requested_at from done
+insert into engine.outcome (run_id, epoch, worker_id, state, output, error, started_at, cancel_requested_at, version, run_attempt)
+select run_id, epoch, $3, state::engine.run_state, output, error, started_at, cancel_requested_at, version, run_attempt from done
 
 -- name: DropOpenSteps
 -- Index: open_step_pkey. What a final run left open; only asked for runs that had something open.
 delete from engine.open_step where run_id = any($1)
 
 -- name: LeaveRuns
--- Index: live_run_pkey. Gives runs back: at once (wait_for is null) or until a time. A run that is to be cancelled does not wait.
+-- Index: live_run_pkey. Gives runs back: at once (wait_for is null), until a time, or until an event that this worker has not
+-- seen (seen_events is not null). A run that is to be cancelled does not wait; one that is to be paused does nothing else.
 update engine.live_run l
 set worker_id = null,
-  state = case when w.wait_for is null or l.cancel_requested_at is not null then 'queued' else 'waiting' end::engine.run_state,
-  due_at = engine.clock() + case when l.cancel_requested_at is not null then interval '0' else coalesce(w.wait_for, interval '0') end
-from unnest($1::uuid[], $2::bigint[], $4::interval[]) w(run_id, epoch, wait_for)
+  state = case when l.pause_requested_at is not null then 'paused'
+    when w.wait_for is null or l.cancel_requested_at is not null or l.events > w.seen_events then 'queued'
+    else 'waiting' end::engine.run_state,
+  wakes_on_event = w.seen_events is not null,
+  due_at = engine.clock() + case when l.cancel_requested_at is not null or l.events > w.seen_events then interval '0'
+    else coalesce(w.wait_for, interval '0') end
+from unnest($1::uuid[], $2::bigint[], $4::interval[], $5::bigint[]) w(run_id, epoch, wait_for, seen_events)
 where l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
+
+-- name: RetryRuns
+-- Index: live_run_pkey, step_record_pkey. The run as a whole is tried again after a wait, from the step that failed.
+with again as (
+  update engine.live_run l
+  set worker_id = null, state = case when l.pause_requested_at is not null then 'paused' else 'waiting' end::engine.run_state,
+    base_epoch = l.epoch, run_attempt = l.run_attempt + 1, due_at = engine.clock() + w.wait_for, wakes_on_event = false
+  from unnest($1::uuid[], $2::bigint[], $4::interval[]) w(run_id, epoch, wait_for)
+  where l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
+  returning l.run_id
+)
+delete from engine.step_record s using again a where s.run_id = a.run_id and s.error is not null
+
+-- name: ContinueRuns
+-- Index: live_run_pkey, run_pkey, step_record_pkey. The run begins anew, with a new input and an empty record.
+with again as (
+  update engine.live_run l
+  set worker_id = null, state = case when l.pause_requested_at is not null then 'paused' else 'queued' end::engine.run_state,
+    base_epoch = l.epoch, run_attempt = 1, version = null, due_at = engine.clock(), wakes_on_event = false
+  from unnest($1::uuid[], $2::bigint[]) w(run_id, epoch)
+  where l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
+  returning l.run_id, l.queue
+), renewed as (
+  update engine.run r set input = w.input, restarts = r.restarts + 1
+  from again a join unnest($1::uuid[], $4::bytea[]) w(run_id, input) using (run_id) where r.run_id = a.run_id
+), forgotten as (
+  delete from engine.step_record s using again a where s.run_id = a.run_id
+), closed as (
+  delete from engine.open_step p using again a where p.run_id = a.run_id
+), tried as (
+  delete from engine.attempt_record t using again a where t.run_id = a.run_id
+), taken as (
+  delete from engine.signal g using again a where g.run_id = a.run_id and g.taken_place is not null
+)
+select count(*) from (select pg_notify('engine', 'queue ' || queue) from (select distinct queue from again) q) told
+
+-- name: SetStatuses
+-- Index: run_status_pkey.
+insert into engine.run_status (run_id, status)
+select w.run_id, w.status from unnest($1::uuid[], $2::bigint[], $4::text[]) w(run_id, epoch, status)
+join engine.live_run l on l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
+on conflict (run_id) do update set status = excluded.status, set_at = engine.clock()
 
 -- name: WriteLog
 -- Not fenced: a line of a worker that lost its lease tells what happened.
