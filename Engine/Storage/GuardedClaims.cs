@@ -47,7 +47,10 @@ internal sealed class GuardedClaims(Guid workerId)
         await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
 
         // Of each key only the first few were looked at: while slots are left, the next look may find more.
-        return plan.Picked.Count > 0 || lookFurther ? TimeSpan.Zero : plan.NextTokenIn;
+        // Picked and not got, because a write had it locked or the own lease is over: not at once, or this would spin.
+        return runs.Count > 0 || (lookFurther && plan.Picked.Count == 0) ? TimeSpan.Zero
+            : plan.Picked.Count > 0 ? TimeSpan.FromMilliseconds(10)
+            : plan.NextTokenIn;
     }
 
     public static async Task ReadAsync(NpgsqlDataReader reader, string queue, List<ClaimedRun> runs, CancellationToken cancellationToken)
