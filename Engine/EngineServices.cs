@@ -31,6 +31,7 @@ public static class EngineServices
         services.TryAddSingleton(new EngineDatabase(connectionString));
         services.TryAddSingleton(_ => NpgsqlDataSource.Create(connectionString));
         services.TryAddSingleton<EngineClient>();
+        services.TryAddSingleton<QueueClient>();
         services.TryAddSingleton<ScheduleClient>();
         return new EngineBuilder(services);
     }

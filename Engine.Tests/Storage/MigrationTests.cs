@@ -29,7 +29,7 @@ public sealed class MigrationTests
             await role.ExecuteNonQueryAsync();
         }
 
-        foreach (var view in new[] { "runs", "steps", "attempts", "workers", "run_log", "queues", "schedules", "occurrences", "signals", "stranded_runs" })
+        foreach (var view in new[] { "runs", "steps", "attempts", "workers", "run_log", "queues", "schedules", "occurrences", "concurrency_keys", "signals", "stranded_runs" })
         {
             await using var select = new NpgsqlCommand($"select count(*) from engine.{view}", connection);
             Assert.That(await select.ExecuteScalarAsync(), Is.Zero, view);

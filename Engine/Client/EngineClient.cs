@@ -46,6 +46,38 @@ public sealed class EngineClient
         return StartAsync(runId, workflow, _codec.Write(input, Places.Input(runId)), valid, null, null, transaction, cancellationToken);
     }
 
+    /// <summary>Starts many runs at once: all or none, durable when it returns, or, with a transaction, when that commits.</summary>
+    /// <param name="workflow">The workflow's name; a worker that offers it need not exist yet.</param>
+    /// <param name="runs">An input and options for each; null options are the defaults.</param>
+    /// <param name="transaction">The caller's own: the runs exist if and only if it commits.</param>
+    /// <param name="cancellationToken">Cancels the call; then none is started.</param>
+    /// <returns>A handle for each, in their order; of those with one idempotency key at most one is new.</returns>
+    /// <exception cref="PostgresException">A run id is taken (23505), or the database refused otherwise.</exception>
+    public async Task<IReadOnlyList<RunHandle>> StartManyAsync<TInput>(
+        string workflow, IReadOnlyList<(TInput Input, StartOptions? Options)> runs, NpgsqlTransaction? transaction = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(workflow);
+        ArgumentNullException.ThrowIfNull(runs);
+        var made = runs.Select(run =>
+        {
+            var options = (run.Options ?? new StartOptions()).Validate();
+            var runId = options.RunId ?? Guid.CreateVersion7();
+            return new NewRun(runId, _codec.Write(run.Input, Places.Input(runId)), options);
+        }).ToList();
+        if (made.Count == 0 || transaction is not null)
+        {
+            return made.Count == 0 ? [] : await new BulkStart(transaction!, workflow).StartAsync(made, cancellationToken).ConfigureAwait(false);
+        }
+
+        var connection = await _data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = connection.ConfigureAwait(false);
+        var own = await connection.BeginTransactionAsync(IsolationLevel.ReadCommitted, cancellationToken).ConfigureAwait(false);
+        await using var ending = own.ConfigureAwait(false);
+        var handles = await new BulkStart(own, workflow).StartAsync(made, cancellationToken).ConfigureAwait(false);
+        await own.CommitAsync(cancellationToken).ConfigureAwait(false);
+        return handles;
+    }
+
     /// <summary>Asks a run to end. Its code is told; a run that never began ends at once.</summary>
     /// <returns>False when the run is final or not there.</returns>
     public async Task<bool> CancelAsync(Guid runId, CancellationToken cancellationToken = default) =>
@@ -227,7 +259,9 @@ public sealed class EngineClient
                 Json(options.Retry is null ? null : StoredRetry.Of(options.Retry)),
                 new NpgsqlParameter { Value = (object?)options.Version ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Integer },
                 new NpgsqlParameter { Value = (object?)parent?.RunId ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid },
-                Text(parent?.OnClose.ToString().ToLowerInvariant()));
+                Text(parent?.OnClose.ToString().ToLowerInvariant()),
+                Text(options.ConcurrencyKey),
+                Number(options.ConcurrencyKey is null ? null : options.ConcurrencyLimit));
             await using (start.ConfigureAwait(false))
             {
                 if (await start.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is Guid)
@@ -251,6 +285,8 @@ public sealed class EngineClient
     private static NpgsqlParameter<T> Of<T>(T value) => new() { TypedValue = value };
 
     private static NpgsqlParameter Text(string? value) => new() { Value = (object?)value ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text };
+
+    private static NpgsqlParameter Number(int? value) => new() { Value = (object?)value ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Integer };
 
     private static NpgsqlParameter Time(DateTimeOffset? value) =>
         new() { Value = (object?)value?.ToUniversalTime() ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.TimestampTz };

@@ -20,6 +20,17 @@ public sealed record StartOptions
     /// <summary>Lower goes first. Default 0; from -32768 to 32767.</summary>
     public short Priority { get; init; }
 
+    /// <summary>
+    /// Of the queue's runs with this key at most <see cref="ConcurrencyLimit"/> execute at once, over all workers. One that
+    /// waits for a time or a signal does not count. Default none; from 1 to 200 characters.
+    /// </summary>
+    public string? ConcurrencyKey { get; init; }
+
+    /// <summary>
+    /// This run starts only while fewer than so many with its <see cref="ConcurrencyKey"/> execute. Default 1; from 1 to 10,000.
+    /// </summary>
+    public int ConcurrencyLimit { get; init; } = 1;
+
     /// <summary>Not before this time, by the database's clock. Default at once.</summary>
     public DateTimeOffset? StartAt { get; init; }
 
@@ -53,6 +64,16 @@ public sealed record StartOptions
         if (Queue.Length is 0 or > 100 || Queue.Contains('\0', StringComparison.Ordinal))
         {
             throw new ArgumentException("Queue must have 1 to 100 characters and no NUL.", nameof(Queue));
+        }
+
+        if (ConcurrencyKey is { } together && (together.Length is 0 or > 200 || together.Contains('\0', StringComparison.Ordinal)))
+        {
+            throw new ArgumentException("ConcurrencyKey must have 1 to 200 characters and no NUL.", nameof(ConcurrencyKey));
+        }
+
+        if (ConcurrencyLimit is < 1 or > 10_000)
+        {
+            throw new ArgumentException($"ConcurrencyLimit must be from 1 to 10,000; it is {ConcurrencyLimit}.", nameof(ConcurrencyLimit));
         }
 
         if (Tags.Count > 20)

@@ -40,6 +40,10 @@ internal sealed record BegunStep(int Attempt, int Counted, byte[]? Checkpoint, T
 internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
 {
     private static readonly SqlFile Sql = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/worker.sql");
+    private readonly GuardedClaims _guarded = new(workerId);
+
+    /// <summary>When to claim again after the last claim although nothing happens; null when there is no reason to.</summary>
+    public TimeSpan? ClaimAgainIn { get; private set; }
 
     public async Task RegisterAsync(
         string name, string queue, int slots, TimeSpan lease, WorkflowOffer offer, CancellationToken cancellationToken)
@@ -117,32 +121,27 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
     public async Task<List<ClaimedRun>> ClaimAsync(string queue, WorkflowOffer offer, int limit, CancellationToken cancellationToken)
     {
         var runs = new List<ClaimedRun>();
+        ClaimAgainIn = null;
+        bool guarded;
         var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
         await using var closingConnection = connection.ConfigureAwait(false);
         var batch = new NpgsqlBatch(connection);
         await using (batch.ConfigureAwait(false))
         {
             batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["WakeDue"]));
+            batch.BatchCommands.Add(GuardedClaims.NeedsGuard(queue));
             batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["ClaimRuns"]) { Parameters = { Of(workerId), Of(queue), Of(offer.Codes), Of(limit), Of(offer.Names), Of(offer.Newest) } });
             var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
             await using var closing = reader.ConfigureAwait(false);
-            while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
-            {
-                runs.Add(new ClaimedRun(
-                    reader.GetGuid(0),
-                    reader.GetString(1),
-                    reader.GetInt64(2),
-                    reader.GetInt64(3),
-                    reader.GetBoolean(4),
-                    reader.GetFieldValue<byte[]>(5),
-                    reader.IsDBNull(6) ? null : reader.GetFieldValue<DateTimeOffset>(6))
-                {
-                    Queue = queue, Version = reader.GetInt32(7), RunAttempt = reader.GetInt32(8), Retry = reader.IsDBNull(9) ? null : reader.GetString(9),
-                    HasParent = reader.GetBoolean(10), HasChildren = reader.GetBoolean(11),
-                });
-            }
+            guarded = await reader.ReadAsync(cancellationToken).ConfigureAwait(false) && reader.GetBoolean(0);
+            await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+            await GuardedClaims.ReadAsync(reader, queue, runs, cancellationToken).ConfigureAwait(false);
         }
 
+        // What the first statement claimed is this worker's by now, so it must reach the caller whatever happens here.
+        ClaimAgainIn = guarded && runs.Count == 0
+            ? await _guarded.ClaimAsync(connection, queue, offer, limit, runs, cancellationToken).ConfigureAwait(false)
+            : guarded ? TimeSpan.Zero : null;
         return runs;
     }
 

@@ -170,7 +170,8 @@ internal sealed class WorkerSession : IAsyncDisposable
 
             if (claimed < free || free == 0)
             {
-                await ((Task)_wake.WaitAsync(_options.PollInterval, either.Token)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                var again = free > 0 && _store.ClaimAgainIn < _options.PollInterval ? _store.ClaimAgainIn.Value : _options.PollInterval;
+                await ((Task)_wake.WaitAsync(again, either.Token)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
     }

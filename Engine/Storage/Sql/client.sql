@@ -4,15 +4,19 @@
 -- Index: run_idempotency. Locks: the new rows; waits for another start with the same key.
 with new_run as (
   insert into engine.run (run_id, workflow, queue, priority, idempotency_key, input, tags, start_at, schedule_id, scheduled_for,
-    execution_timeout, retry, parent_run_id, on_parent_close)
-  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14, $15)
+    execution_timeout, retry, parent_run_id, on_parent_close,
+    concurrency_key, concurrency_limit)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14, $15, $16, $17)
   on conflict (workflow, idempotency_key) where idempotency_key is not null do nothing
-  returning run_id, workflow, queue, priority, start_at, execution_timeout, parent_run_id
+  returning run_id, workflow, queue, priority, start_at, execution_timeout, parent_run_id,
+    concurrency_key, concurrency_limit
 ), live as (
-  insert into engine.live_run (run_id, workflow, queue, priority, state, due_at, deadline_at, version, parent_run_id)
+  insert into engine.live_run (run_id, workflow, queue, priority, state, due_at, deadline_at, version, parent_run_id,
+    concurrency_key, concurrency_limit)
   select run_id, workflow, queue, priority,
     case when start_at > engine.clock() then 'waiting' else 'queued' end::engine.run_state,
-    coalesce(start_at, engine.clock()), coalesce(start_at, engine.clock()) + execution_timeout, $13, parent_run_id
+    coalesce(start_at, engine.clock()), coalesce(start_at, engine.clock()) + execution_timeout, $13, parent_run_id,
+    concurrency_key, concurrency_limit
   from new_run
   returning run_id, queue
 )
@@ -66,10 +70,12 @@ with back as (
   delete from engine.step_record s using back b where s.run_id = b.run_id and s.error is not null
 ), live as (
   insert into engine.live_run (run_id, workflow, queue, priority, state, epoch, base_epoch, due_at, started_at,
-    parent_run_id, has_children, deadline_at, version, run_attempt)
+    parent_run_id, has_children, deadline_at, version, run_attempt,
+    concurrency_key, concurrency_limit)
   select r.run_id, r.workflow, r.queue, r.priority, 'queued', b.epoch, b.epoch, engine.clock(), b.started_at,
     r.parent_run_id, exists (select 1 from engine.run c where c.parent_run_id = r.run_id),
-    engine.clock() + r.execution_timeout, b.version, b.run_attempt
+    engine.clock() + r.execution_timeout, b.version, b.run_attempt,
+    r.concurrency_key, r.concurrency_limit
   from back b join engine.run r using (run_id)
   returning queue
 )
@@ -78,3 +84,34 @@ select count(*) from (select pg_notify('engine', 'queue ' || queue) from live) t
 -- name: ReadLog
 -- Index: log_line_run.
 select log_id, at, level, step, message from engine.log_line where run_id = $1 and log_id > $2 order by log_id limit $3
+
+
+-- name: StartRuns
+-- Index: run_idempotency. Locks: the new rows, in the order of their keys, waiting for other starts with the same ones.
+with new_run as (
+  insert into engine.run (run_id, workflow, queue, priority, idempotency_key, input, tags, start_at,
+    concurrency_key, concurrency_limit, execution_timeout, retry)
+  select n.run_id, $1, n.queue, n.priority, n.idempotency_key, n.input, n.tags::jsonb, n.start_at,
+    n.concurrency_key, n.concurrency_limit, n.execution_timeout, n.retry::jsonb
+  from unnest($2::uuid[], $3::text[], $4::smallint[], $5::text[], $6::bytea[], $7::text[], $8::timestamptz[], $9::text[], $10::int[],
+    $11::interval[], $12::text[])
+    with ordinality n(run_id, queue, priority, idempotency_key, input, tags, start_at, concurrency_key, concurrency_limit,
+      execution_timeout, retry, place)
+  order by n.idempotency_key, n.place
+  on conflict (workflow, idempotency_key) where idempotency_key is not null do nothing
+  returning run_id, workflow, queue, priority, start_at, concurrency_key, concurrency_limit, execution_timeout
+)
+insert into engine.live_run (run_id, workflow, queue, priority, state, due_at, concurrency_key, concurrency_limit, deadline_at, version)
+select s.run_id, workflow, queue, priority,
+  case when start_at > engine.clock() then 'waiting' else 'queued' end::engine.run_state,
+  coalesce(start_at, engine.clock()), concurrency_key, concurrency_limit,
+  coalesce(start_at, engine.clock()) + execution_timeout, v.version
+from new_run s join unnest($2::uuid[], $13::int[]) v(run_id, version) using (run_id)
+returning run_id
+
+-- name: FindByKeys
+-- Index: run_idempotency.
+select idempotency_key, run_id from engine.run where workflow = $1 and idempotency_key = any($2)
+
+-- name: TellQueues
+select pg_notify('engine', 'queue ' || queue) from unnest($1::text[]) q(queue)

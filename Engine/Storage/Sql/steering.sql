@@ -58,10 +58,12 @@ with target as materialized (
   delete from engine.outcome where run_id = $1 returning run_id, epoch, started_at, version, run_attempt
 ), live as (
   insert into engine.live_run (run_id, workflow, queue, priority, state, epoch, base_epoch, due_at, started_at,
-    parent_run_id, has_children, deadline_at, version, run_attempt)
+    parent_run_id, has_children, deadline_at, version, run_attempt,
+    concurrency_key, concurrency_limit)
   select r.run_id, r.workflow, r.queue, r.priority, 'queued', b.epoch, b.epoch, engine.clock(), b.started_at,
     r.parent_run_id, exists (select 1 from engine.run c where c.parent_run_id = r.run_id),
-    engine.clock() + r.execution_timeout, b.version, b.run_attempt
+    engine.clock() + r.execution_timeout, b.version, b.run_attempt,
+    r.concurrency_key, r.concurrency_limit
   from back b join engine.run r using (run_id)
   returning run_id, queue
 ), again as (

@@ -80,7 +80,8 @@ select pg_terminate_backend(a.pid)
 from pg_stat_activity a
 join engine.worker w on a.application_name = 'exporter ' || w.worker_id
 where w.state = 'lost' and w.lease_until < engine.clock() - $1::interval
-  and exists (select 1 from engine.live_run l where l.worker_id = w.worker_id)
+  and (exists (select 1 from engine.live_run l where l.worker_id = w.worker_id)
+    or exists (select 1 from pg_locks k where k.pid = a.pid and k.locktype = 'advisory'))
 
 -- name: ForgetWorkers
 -- Workers that ended long ago and hold nothing.
@@ -103,7 +104,7 @@ update engine.live_run l set state = 'queued' from due where l.run_id = due.run_
 
 -- name: ClaimRuns
 -- Index: live_run_ready. Locks: the own worker row FOR KEY SHARE, so that it cannot be swept meanwhile, then live_run rows,
--- skipping locked ones.
+-- skipping locked ones. Takes nothing where NeedsGuard (queues.sql) says so: then limits and turns have to be kept.
 with me as materialized (
   select worker_id from engine.worker
   where worker_id = $1 and state = 'active' and lease_until > engine.clock()
@@ -112,7 +113,10 @@ with me as materialized (
   select l.run_id from engine.live_run l
   where l.state = 'queued' and l.queue = $2 and l.due_at <= engine.clock()
     and case when l.version is null then l.workflow else l.workflow || '@' || l.version end = any($3)
+    and l.concurrency_key is null
     and exists (select 1 from me)
+    and not exists (select 1 from engine.queue_limit where queue = $2 and concurrency_key = '')
+    and not exists (select 1 from engine.live_run where state = 'queued' and queue = $2 and concurrency_key is not null)
   order by l.priority, l.due_at, l.run_id
   limit $4
   for update of l skip locked
