@@ -32,7 +32,7 @@ internal static class ConnectionText
         catch (Exception error) when (error is ArgumentException or FormatException or InvalidCastException)
         {
             throw new UserErrorException(
-                "postgres", "The value is no connection string for PostgreSQL.", "Write postgresql://user:password@host:5432/database.");
+                "postgres", "The setting postgres (EXPORTER_POSTGRES) is no connection string for PostgreSQL.", "Write postgresql://user:password@host:5432/database.");
         }
     }
 
@@ -53,7 +53,7 @@ internal static class ConnectionText
             catch (ArgumentException)
             {
                 throw new UserErrorException(
-                    "clickhouse", "The value is no connection string for ClickHouse.", "Write http://user:password@host:8123/database.");
+                    "clickhouse", "The setting clickhouse (EXPORTER_CLICKHOUSE) is no connection string for ClickHouse.", "Write http://user:password@host:8123/database.");
             }
         }
 
