@@ -118,6 +118,15 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
         return (lost, freed);
     }
 
+    /// <summary>Removes what belongs to runs that were final so long ago.</summary>
+    /// <returns>How many runs were removed, at most the limit.</returns>
+    public async Task<int> ForgetAsync(TimeSpan keep, int limit, CancellationToken cancellationToken)
+    {
+        var command = Command("ForgetRuns", Of(keep), Of(limit));
+        await using var disposing = command.ConfigureAwait(false);
+        return await command.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+    }
+
     public async Task<List<ClaimedRun>> ClaimAsync(string queue, WorkflowOffer offer, int limit, CancellationToken cancellationToken)
     {
         var runs = new List<ClaimedRun>();

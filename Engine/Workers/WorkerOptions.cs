@@ -30,6 +30,12 @@ public sealed record WorkerOptions
     /// Default 4 MiB; from 1 KiB to 256 MiB.</summary>
     public int LargestPayload { get; init; } = 4 << 20;
 
+    /// <summary>
+    /// How long runs are kept once they are final, with their steps, attempts, signals and logs; then their ids and idempotency
+    /// keys are free. Default 90 days; from 1 minute, or null for ever.
+    /// </summary>
+    public TimeSpan? KeepFinished { get; init; } = TimeSpan.FromDays(90);
+
     /// <summary>The worker's name in views. Default machine and process id; at most 200 characters.</summary>
     public string Name { get; init; } = $"{Environment.MachineName}:{Environment.ProcessId}";
 
@@ -44,6 +50,7 @@ public sealed record WorkerOptions
         Between(LongestWaitInSlot, TimeSpan.Zero, TimeSpan.FromDays(1), nameof(LongestWaitInSlot));
         Between(CancelGrace, TimeSpan.Zero, TimeSpan.FromHours(1), nameof(CancelGrace));
         Between(Writers, 1, 8, nameof(Writers));
+        Between(KeepFinished ?? TimeSpan.MaxValue, TimeSpan.FromMinutes(1), TimeSpan.MaxValue, nameof(KeepFinished));
         Between(LargestPayload, 1 << 10, 256 << 20, nameof(LargestPayload));
         Between(Name.Length, 1, 200, nameof(Name));
         return this;

@@ -16,6 +16,7 @@ namespace Exporter.Engine.Workers;
 internal sealed class WorkerSession : IAsyncDisposable
 {
     private static readonly TimeSpan ShowInterval = TimeSpan.FromSeconds(1);
+    private const int ForgottenAtOnce = 500;
     private static readonly TimeSpan ShortPause = TimeSpan.FromMilliseconds(5);
     private readonly WorkerSettings _settings;
     private readonly WorkerOptions _options;
@@ -337,6 +338,18 @@ internal sealed class WorkerSession : IAsyncDisposable
         }
     }
 
+    // A few small batches at a time: nobody waits for it, and others want the disk as well.
+    private async Task ForgetAsync(CancellationToken end)
+    {
+        for (var batch = 0; batch < 10 && _options.KeepFinished is { } keep; batch++)
+        {
+            if (await _store.ForgetAsync(keep, ForgottenAtOnce, end).ConfigureAwait(false) < ForgottenAtOnce)
+            {
+                return;
+            }
+        }
+    }
+
     private async Task SweepAsync(CancellationToken end)
     {
         while (!end.IsCancellationRequested)
@@ -349,6 +362,8 @@ internal sealed class WorkerSession : IAsyncDisposable
                 {
                     Wake();
                 }
+
+                await ForgetAsync(end).ConfigureAwait(false);
             }
             catch (Exception error) when (!end.IsCancellationRequested)
             {

@@ -93,6 +93,32 @@ with gone as (
 )
 delete from engine.worker_offer f using gone g where f.worker_id = g.worker_id
 
+-- name: ForgetRuns
+-- Index: outcome_finished, live_run_pkey. Runs that were final long ago, and all that belongs to them, but for those whose
+-- parent may still ask for their result. Locks: outcome rows, skipping locked ones, so that nobody asks for them again meanwhile.
+with old as materialized (
+  select o.run_id from engine.outcome o join engine.run r using (run_id)
+  where o.finished_at < engine.clock() - $1::interval
+    and not exists (select 1 from engine.live_run p where p.run_id = r.parent_run_id)
+  order by o.finished_at limit $2
+  for update of o skip locked
+), steps as (
+  delete from engine.step_record t using old where t.run_id = old.run_id
+), open_steps as (
+  delete from engine.open_step t using old where t.run_id = old.run_id
+), attempts as (
+  delete from engine.attempt_record t using old where t.run_id = old.run_id
+), lines as (
+  delete from engine.log_line t using old where t.run_id = old.run_id
+), signals as (
+  delete from engine.signal t using old where t.run_id = old.run_id
+), statuses as (
+  delete from engine.run_status t using old where t.run_id = old.run_id
+), runs as (
+  delete from engine.run t using old where t.run_id = old.run_id
+)
+delete from engine.outcome t using old where t.run_id = old.run_id
+
 -- name: WakeDue
 -- Index: live_run_due. Locks: live_run rows, skipping locked ones.
 with due as materialized (
