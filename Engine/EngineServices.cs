@@ -24,6 +24,8 @@ public static class EngineServices
         ArgumentNullException.ThrowIfNull(services);
         ArgumentException.ThrowIfNullOrWhiteSpace(connectionString);
         services.AddMetrics();
+        services.AddLogging(logging => logging.AddFilter<RunLogProvider>(RunLogProvider.TakesByDefault));
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<ILoggerProvider, RunLogProvider>());
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton(codec ?? new PayloadCodec(KeyRing.Empty));
         services.TryAddSingleton<WorkerSignals>();

@@ -7,6 +7,9 @@ namespace Exporter.Engine.Observability;
 internal sealed class EngineMetrics
 {
     private readonly Counter<long> _runs;
+    private readonly Counter<long> _claimed;
+    private readonly Histogram<long> _batch;
+    private readonly Histogram<double> _commit;
     private readonly Counter<long> _attempts;
     private readonly Counter<long> _refused;
     private readonly Counter<long> _leases;
@@ -18,6 +21,9 @@ internal sealed class EngineMetrics
     {
         var meter = meters.Create("Exporter.Engine");
         _runs = meter.CreateCounter<long>("exporter.engine.runs.left", "{run}", "Runs that left a worker, by what became of them.");
+        _claimed = meter.CreateCounter<long>("exporter.engine.runs.claimed", "{run}", "Runs that workers took.");
+        _batch = meter.CreateHistogram<long>("exporter.engine.commit.size", "{write}", "Writes that travelled in one transaction.");
+        _commit = meter.CreateHistogram<double>("exporter.engine.commit.duration", "s", "How long such a transaction took.");
         _attempts = meter.CreateCounter<long>("exporter.engine.attempts", "{attempt}", "Attempts of steps, by outcome.");
         _refused = meter.CreateCounter<long>("exporter.engine.writes.refused", "{write}", "Writes under an epoch that had passed.");
         _leases = meter.CreateCounter<long>("exporter.engine.leases.lost", "{lease}", "Leases of workers that ended without being given back.");
@@ -27,6 +33,14 @@ internal sealed class EngineMetrics
     }
 
     public void RunLeft(string workflow, string outcome) => _runs.Add(1, new("workflow", workflow), new("outcome", outcome));
+
+    public void RunsClaimed(string queue, long count) => _claimed.Add(count, new KeyValuePair<string, object?>("queue", queue));
+
+    public void Committed(long writes, TimeSpan took)
+    {
+        _batch.Record(writes);
+        _commit.Record(took.TotalSeconds);
+    }
 
     public void AttemptEnded(string workflow, string outcome, TimeSpan took)
     {

@@ -127,7 +127,9 @@ internal sealed class CommitWriter : IAsyncDisposable
         {
             try
             {
+                var sent = _time.GetTimestamp();
                 var accepted = await _store.CommitAsync(batch, CancellationToken.None).ConfigureAwait(false);
+                _metrics.Committed(batch.Count, _time.GetElapsedTime(sent));
                 Settle(batch, accepted, inDoubt);
                 return;
             }

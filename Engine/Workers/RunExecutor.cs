@@ -22,11 +22,17 @@ internal sealed class RunExecutor(
             var scope = scopes.CreateAsyncScope();
             await using (scope.ConfigureAwait(false))
             {
-                var code = Task.Run(() => workflows[(run.Claimed.Workflow, run.Claimed.Version)].CallAsync(
-                    scope.ServiceProvider, new WorkflowContext(run, services), services.Codec, run.Claimed.Input));
+                using var span = EngineTracing.Run(run.Claimed);
+                var code = Task.Run(() =>
+                {
+                    RunLogProvider.Enter((level, message) => run.Log(level, null, message));
+                    return workflows[(run.Claimed.Workflow, run.Claimed.Version)].CallAsync(
+                        scope.ServiceProvider, new WorkflowContext(run, services), services.Codec, run.Claimed.Input);
+                });
                 if (await Task.WhenAny(code, run.Activity.Idle).ConfigureAwait(false) == code)
                 {
                     await FinishAsync(run, code).ConfigureAwait(false);
+                    EngineTracing.End(span, code.Exception?.InnerException is { } error ? ErrorText.Of(error) : null);
                 }
                 else
                 {

@@ -38,7 +38,10 @@ internal sealed class StepRunner(RunExecution run, WorkerServices services)
             attempt++;
             counted++;
             using var context = new StepAttempt(run, services, place, name, attempt, checkpoint, options, stop);
+            using var span = EngineTracing.Attempt(run.RunId, name, place, attempt);
             var (result, error) = await AttemptAsync(context, body).ConfigureAwait(false);
+            EngineTracing.End(span, error is null ? null : ErrorText.Of(error));
+            span?.Stop();
             checkpoint = context.StoredCheckpoint;
             isOpen |= context.IsOpen;
             services.Metrics.AttemptEnded(run.Claimed.Workflow, error is null ? "completed" : "failed", context.Took);
@@ -107,7 +110,11 @@ internal sealed class StepRunner(RunExecution run, WorkerServices services)
                 services.Writer.Post(context.OpenWrite(null));
             }
 
-            var code = Task.Run(() => body(context));
+            var code = Task.Run(() =>
+            {
+                RunLogProvider.Enter(context.Log);
+                return body(context);
+            });
             if (!code.IsCompleted && context.CancellationToken.CanBeCanceled)
             {
                 await EndsOrIsToStopAsync(code, context).ConfigureAwait(false);

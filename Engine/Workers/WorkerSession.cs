@@ -186,6 +186,7 @@ internal sealed class WorkerSession : IAsyncDisposable
         }
 
         var claimed = await _store.ClaimAsync(_settings.Queue, _offer, limit, CancellationToken.None).ConfigureAwait(false);
+        _services.Metrics.RunsClaimed(_settings.Queue, claimed.Count);
         var again = claimed.FindAll(run => run.Epoch > 1);
         if (again.Count > 0)
         {
