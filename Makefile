@@ -8,7 +8,7 @@ export DOTNET_NOLOGO := 1
 EXPORTER := dotnet exec Exports/bin/$(CONFIGURATION)/net10.0/exporter.dll
 RESTORE := $(if $(CI),--locked-mode)
 
-.PHONY: help tools build demo dev test format bench clean
+.PHONY: help tools build demo dev test api format bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -29,6 +29,9 @@ dev: tools build ## The demo's servers, kept running with a worker, for trying t
 test: build ## Run every test on real servers; ends with N passed, N failed
 	@.ci/install-tools --s3
 	@.ci/test $(CONFIGURATION)
+
+api: ## Write down what is public; the build fails when it is not
+	@.ci/api
 
 format: ## Bring the code into the format that the build asks for
 	@dotnet format

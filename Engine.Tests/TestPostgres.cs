@@ -11,6 +11,9 @@ public sealed class TestPostgres
     private static string? _server;
     private LocalPostgres? _local;
 
+    /// <summary>The server, for what makes databases of its own.</summary>
+    public static string Server => _server!;
+
     /// <summary>An empty database.</summary>
     public static async Task<string> NewDatabaseAsync() => MigratedTemplate.Small(await LocalPostgres.CreateDatabaseAsync(_server!));
 

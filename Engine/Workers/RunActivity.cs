@@ -106,6 +106,17 @@ internal sealed class RunActivity(TimeProvider time, TimeSpan longestWaitInSlot)
         return await new TaskCompletionSource<T>().Task.ConfigureAwait(false);
     }
 
+    /// <summary>Whether the run, while it is here, does nothing but wait; the number of changes so far; and how long the first of
+    /// its waits still takes.</summary>
+    public (bool OnlyWaits, long Changes, TimeSpan? Left) Look()
+    {
+        lock (_lock)
+        {
+            var waits = _executing == 0 && (_waits.Count > 0 || _held > 0) && !_idle.Task.IsCompleted;
+            return (waits, _changes, _waits.Count == 0 ? null : Left(_waits.Min()));
+        }
+    }
+
     private void LookLater() => _ = LookLaterAsync();
 
     private async Task LookLaterAsync()

@@ -21,6 +21,11 @@ internal sealed class Worker(
 {
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
+    /// <summary>The session of now; null before the first.</summary>
+    public WorkerSession? Session { get; private set; }
+
+    public TimeSpan LeasePeriod => settings.Options.LeasePeriod;
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         while (!stoppingToken.IsCancellationRequested)
@@ -35,6 +40,7 @@ internal sealed class Worker(
                 }
             }
 
+            Session = session;
             signal.Queued += Queued;
             signal.RunSteered += session.Steer;
             try

@@ -3,6 +3,7 @@ using Exporter.Engine.Client;
 using Exporter.Engine.Observability;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Storage;
+using Exporter.Engine.Testing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Npgsql;
@@ -51,10 +52,23 @@ internal sealed class WorkerSession : IAsyncDisposable
         var writer = new CommitWriter(writes, _options.Writers, time, metrics, logger);
         _services = new WorkerServices(WorkerId, _options, writer, writes, new EventStore(_data), client, codec, time, metrics, signals, logger);
         _executor = new RunExecutor(_services, scopes, settings.Workflows);
-        _lease = new LeaseKeeper(_store, _options, time, logger);
+        _lease = new LeaseKeeper(_store, _options, TestClock.Unmoved(time), logger);
     }
 
     public Guid WorkerId { get; }
+
+    /// <summary>The runs that are here now.</summary>
+    public IEnumerable<RunExecution> Held => _runs.Values.Select(held => held.Run);
+
+    /// <summary>A test has moved the clock: look at once for whatever may be due.</summary>
+    public void LookNow()
+    {
+        Wake();
+        if (_carry.CurrentCount == 0)
+        {
+            _carry.Release();
+        }
+    }
 
     /// <summary>Work may be waiting: look now.</summary>
     public void Wake()
@@ -99,7 +113,7 @@ internal sealed class WorkerSession : IAsyncDisposable
     /// <returns>False when the lease was lost.</returns>
     public async Task<bool> RunAsync(CancellationToken stop)
     {
-        var sent = _time.GetTimestamp();
+        var sent = TestClock.Unmoved(_time).GetTimestamp();
         await _store.RegisterAsync(_options.Name, _settings.Queue, _options.Slots, _options.LeasePeriod, _settings.Offer, stop).ConfigureAwait(false);
         _lease.Granted(sent);
         EngineLog.WorkerStarted(_logger, _options.Name, WorkerId, _settings.Queue, _options.Slots);
