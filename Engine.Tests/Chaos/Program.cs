@@ -6,15 +6,25 @@ using Microsoft.Extensions.Logging;
 
 namespace Exporter.Engine.Tests.Chaos;
 
-/// <summary>The worker process that chaos tests start, freeze and kill; the test runner itself never calls it.</summary>
+/// <summary>What `make` calls, and the worker process that chaos tests start, freeze and kill; the test runner itself never calls it.</summary>
 internal static class Program
 {
     /// <summary>Arguments: the connection string; then, or not, a moment and a step at which the process kills itself.</summary>
     public static async Task<int> Main(string[] args)
     {
+        switch (args)
+        {
+            case ["chaos", .. var options]:
+                return await ChaosCommand.RunAsync(options);
+            case ["stale-writes"]:
+                return await StaleWritesCommand.RunAsync(Console.Out);
+            case ["chaos-worker", .. var options]:
+                return await LedgerWorker.RunAsync(options);
+        }
+
         if (args.Length is not (1 or 3))
         {
-            await Console.Error.WriteLineAsync("usage: CONNECTION_STRING [MOMENT STEP]");
+            await Console.Error.WriteLineAsync("usage: stale-writes | chaos [cycles=N] [seconds=N] [seed=N] | CONNECTION_STRING [MOMENT STEP]");
             return 2;
         }
 

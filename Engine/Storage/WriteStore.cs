@@ -125,7 +125,7 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
                 batch.BatchCommands.Add(Fenced("FinishRuns", writes, Texts(writes, write => write.State), Payloads(writes), Errors(writes)));
                 if (Array.FindAll(writes, write => write.ClosesOpen) is { Length: > 0 } open)
                 {
-                    batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["DropOpenSteps"]) { Parameters = { Of(Array.ConvertAll(open, write => write.RunId)) } });
+                    batch.BatchCommands.Add(Fenced("DropOpenSteps", open));
                 }
 
                 break;
