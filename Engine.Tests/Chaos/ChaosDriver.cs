@@ -250,7 +250,7 @@ internal sealed class ChaosDriver : IAsyncDisposable
     }
 
     private async Task<bool> EndedAsync() =>
-        await UntilAsync(async () => await CountAsync("select count(*) from engine.live_run") == 0, "all runs are final", fails: false);
+        await UntilAsync(async () => await CountAsync("select count(*) from engine.live_run") == 0, "all runs are final", fails: false, _settings.Unfenced ? TimeSpan.FromSeconds(20) : Patience);
 
     private async Task<long> CountAsync(string sql, object? parameters = null) => await PersistAsync(async () =>
     {
@@ -274,12 +274,12 @@ internal sealed class ChaosDriver : IAsyncDisposable
         }
     }
 
-    private static async Task<bool> UntilAsync(Func<Task<bool>> condition, string what, bool fails = true)
+    private static async Task<bool> UntilAsync(Func<Task<bool>> condition, string what, bool fails = true, TimeSpan? patience = null)
     {
         var clock = Stopwatch.StartNew();
         while (!await condition())
         {
-            if (clock.Elapsed > Patience)
+            if (clock.Elapsed > (patience ?? Patience))
             {
                 return fails ? throw new TimeoutException($"Not within {Patience}: {what}") : false;
             }

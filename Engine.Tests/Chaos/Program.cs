@@ -16,6 +16,8 @@ internal static class Program
         {
             case ["chaos", .. var options]:
                 return await ChaosCommand.RunAsync(options);
+            case ["commit-points", var database]:
+                return await CommitPointsAsync(database);
             case ["stale-writes"]:
                 return await StaleWritesCommand.RunAsync(Console.Out);
             case ["chaos-worker", .. var options]:
@@ -49,6 +51,16 @@ internal static class Program
             };
         }
 
+        await host.RunAsync();
+        return 0;
+    }
+
+    private static async Task<int> CommitPointsAsync(string database)
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Services.AddWorkflowEngine(database).AddWorkflow<CommitPointWorkflow>("points").AddWorkflow<CommitPointChild>("points-child")
+            .AddWorker(TestWorker.Queue, TestWorker.Quick with { LongestWaitInSlot = TimeSpan.Zero });
+        using var host = builder.Build();
         await host.RunAsync();
         return 0;
     }
