@@ -6,12 +6,15 @@ CONFIGURATION ?= Release
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 EXPORTER := dotnet exec Exports/bin/$(CONFIGURATION)/net10.0/exporter.dll
+ENGINE_TESTS := dotnet exec Engine.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.Engine.Tests.dll
+# Of bash, SECONDS is a variable of its own: only what make was told counts.
+CHAOS_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 RESTORE := $(if $(CI),--locked-mode)
 
-.PHONY: help tools build demo dev test api format bench clean
+.PHONY: help tools build demo dev test format api bench chaos stale-writes clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 tools: ## Install what is missing for demo and dev: PostgreSQL and ClickHouse
 	@.ci/install-tools
@@ -38,6 +41,12 @@ format: ## Bring the code into the format that the build asks for
 
 bench: tools build ## Measure: memory and time of a 2 GB export
 	@dotnet exec Exports.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.Exports.Tests.dll bench
+
+chaos: tools build ## Break workers, connections and PostgreSQL for CYCLES (60) or SECONDS, from a SEED; count what was lost or done twice
+	@$(ENGINE_TESTS) chaos $(if $(CYCLES),cycles=$(CYCLES)) $(if $(CHAOS_SECONDS),seconds=$(CHAOS_SECONDS)) $(if $(SEED),seed=$(SEED))
+
+stale-writes: tools build ## Try every call of a worker that has lost its run; each must be refused
+	@$(ENGINE_TESTS) stale-writes
 
 clean: ## Remove what was built; what was fetched stays in .tools
 	@rm -rf */bin */obj

@@ -9,9 +9,16 @@ internal sealed class ChaosProcess : IAsyncDisposable
     private readonly Process _process;
     private readonly StringBuilder _output = new();
 
-    private ChaosProcess(Process process) => _process = process;
+    private readonly string? _log;
 
-    public static ChaosProcess Start(params string[] arguments)
+    private ChaosProcess(Process process, string? log) => (_process, _log) = (process, log);
+
+    public static ChaosProcess Start(params string[] arguments) => StartLogged(null, null, arguments);
+
+    /// <param name="log">A file for its output; that of the test when null.</param>
+    /// <param name="environment">Besides that of this process.</param>
+    /// <param name="arguments">Of the test program.</param>
+    public static ChaosProcess StartLogged(string? log, IReadOnlyDictionary<string, string>? environment, params string[] arguments)
     {
         var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
         start.ArgumentList.Add("exec");
@@ -21,7 +28,12 @@ internal sealed class ChaosProcess : IAsyncDisposable
             start.ArgumentList.Add(argument);
         }
 
-        var chaos = new ChaosProcess(new Process { StartInfo = start });
+        foreach (var (name, value) in environment ?? new Dictionary<string, string>())
+        {
+            start.Environment[name] = value;
+        }
+
+        var chaos = new ChaosProcess(new Process { StartInfo = start }, log);
         chaos._process.OutputDataReceived += chaos.Keep;
         chaos._process.ErrorDataReceived += chaos.Keep;
         chaos._process.Start();
@@ -81,7 +93,14 @@ internal sealed class ChaosProcess : IAsyncDisposable
 
         lock (_output)
         {
-            TestContext.Out.WriteLine(_output);
+            if (_log is null)
+            {
+                TestContext.Out.WriteLine(_output);
+            }
+            else
+            {
+                File.WriteAllText(_log, _output.ToString());
+            }
         }
 
         _process.Dispose();

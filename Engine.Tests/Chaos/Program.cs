@@ -6,15 +6,27 @@ using Microsoft.Extensions.Logging;
 
 namespace Exporter.Engine.Tests.Chaos;
 
-/// <summary>The worker process that chaos tests start, freeze and kill; the test runner itself never calls it.</summary>
+/// <summary>What `make` calls, and the worker process that chaos tests start, freeze and kill; the test runner itself never calls it.</summary>
 internal static class Program
 {
     /// <summary>Arguments: the connection string; then, or not, a moment and a step at which the process kills itself.</summary>
     public static async Task<int> Main(string[] args)
     {
+        switch (args)
+        {
+            case ["chaos", .. var options]:
+                return await ChaosCommand.RunAsync(options);
+            case ["commit-points", var database]:
+                return await CommitPointsAsync(database);
+            case ["stale-writes"]:
+                return await StaleWritesCommand.RunAsync(Console.Out);
+            case ["chaos-worker", .. var options]:
+                return await LedgerWorker.RunAsync(options);
+        }
+
         if (args.Length is not (1 or 3))
         {
-            await Console.Error.WriteLineAsync("usage: CONNECTION_STRING [MOMENT STEP]");
+            await Console.Error.WriteLineAsync("usage: stale-writes | chaos [cycles=N] [seconds=N] [seed=N] | CONNECTION_STRING [MOMENT STEP]");
             return 2;
         }
 
@@ -39,6 +51,16 @@ internal static class Program
             };
         }
 
+        await host.RunAsync();
+        return 0;
+    }
+
+    private static async Task<int> CommitPointsAsync(string database)
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Services.AddWorkflowEngine(database).AddWorkflow<CommitPointWorkflow>("points").AddWorkflow<CommitPointChild>("points-child")
+            .AddWorker(TestWorker.Queue, TestWorker.Quick with { LongestWaitInSlot = TimeSpan.Zero });
+        using var host = builder.Build();
         await host.RunAsync();
         return 0;
     }

@@ -46,6 +46,7 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
     /// server ends the session if this process is frozen meanwhile.
     /// </summary>
     /// <returns>False when the run is no longer held; then nothing was written. Nothing is written, either, when the body has no write.</returns>
+    /// <exception cref="AlreadyRecordedException">The step is recorded; nothing was written.</exception>
     public async Task<bool> CommitWithAsync(
         Guid runId,
         long epoch,
@@ -84,6 +85,14 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
         {
             Add(last, write.Kind, [write]);
             await last.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+            if (last.BatchCommands[0].RecordsAffected == 0)
+            {
+                // The rows of the body must not be committed without the write: an earlier attempt's commit, thought to have
+                // failed, came between, or this worker has left the run meanwhile.
+                return write.Kind == WriteKind.Record && await IsRecordedAsync(transaction, runId, write.Place, cancellationToken).ConfigureAwait(false)
+                    ? throw new AlreadyRecordedException(runId, write.Place)
+                    : false;
+            }
         }
 
         await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
@@ -98,6 +107,16 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
         command.Parameters.Add(new NpgsqlParameter<Guid> { TypedValue = runId });
         command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = place });
         return await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) as byte[];
+    }
+
+    private static async Task<bool> IsRecordedAsync(NpgsqlTransaction transaction, Guid runId, int place, CancellationToken cancellationToken)
+    {
+        var command = new NpgsqlCommand(Sql["FindRecord"], transaction.Connection, transaction)
+        {
+            Parameters = { new NpgsqlParameter<Guid> { TypedValue = runId }, new NpgsqlParameter<int> { TypedValue = place } },
+        };
+        await using var disposing = command.ConfigureAwait(false);
+        return await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is byte[];
     }
 
     private void Add(NpgsqlBatch batch, WriteKind kind, Write[] writes)
@@ -125,7 +144,7 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
                 batch.BatchCommands.Add(Fenced("FinishRuns", writes, Texts(writes, write => write.State), Payloads(writes), Errors(writes)));
                 if (Array.FindAll(writes, write => write.ClosesOpen) is { Length: > 0 } open)
                 {
-                    batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["DropOpenSteps"]) { Parameters = { Of(Array.ConvertAll(open, write => write.RunId)) } });
+                    batch.BatchCommands.Add(Fenced("DropOpenSteps", open));
                 }
 
                 break;

@@ -83,6 +83,10 @@ internal sealed class ChildRuns(RunExecution run, WorkerServices services)
             services.Writer.CountRefused(1);
             throw new LeaseLostException($"Run {run.RunId} is no longer held under epoch {run.Epoch}; no child was started.");
         }
+        catch (AlreadyRecordedException)
+        {
+            return null;
+        }
         catch (Exception error) when (error is not LeaseLostException && TransientErrors.Include(error))
         {
             await Task.Delay(Pause, services.Time, stop).ConfigureAwait(false);

@@ -30,6 +30,19 @@ internal sealed class SignalWait(RunExecution run, WorkerServices services)
             return await services.Writes.FindRecordAsync(run.RunId, place, stop).ConfigureAwait(false);
         }
 
+        try
+        {
+            return await TakeAndRecordAsync<T>(name, place, stop).ConfigureAwait(false);
+        }
+        catch (AlreadyRecordedException)
+        {
+            // The same, and another signal has come since: that one is for the next wait.
+            return await services.Writes.FindRecordAsync(run.RunId, place, stop).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<byte[]?> TakeAndRecordAsync<T>(string name, int place, CancellationToken stop)
+    {
         byte[]? output = null;
         var held = await services.Writes.CommitWithAsync(
             run.RunId,

@@ -260,19 +260,30 @@ internal sealed class WorkflowContext : IWorkflowContext
         }
 
         var output = Array.Empty<byte>();
-        var held = await _services.Writes.CommitWithAsync(
-            RunId,
-            Epoch,
-            _services.Options.LeasePeriod,
-            async (transaction, _) =>
-            {
-                output = Output(step.Place, step.Name, await body(step, transaction).ConfigureAwait(false));
-                return new Write(WriteKind.Record, RunId, Epoch)
+        bool held;
+        try
+        {
+            held = await _services.Writes.CommitWithAsync(
+                RunId,
+                Epoch,
+                _services.Options.LeasePeriod,
+                async (transaction, _) =>
                 {
-                    Place = step.Place, Name = step.Name, Attempt = step.Attempt, Payload = output, Took = step.Took, ClosesOpen = true,
-                };
-            },
-            step.CancellationToken).ConfigureAwait(false);
+                    output = Output(step.Place, step.Name, await body(step, transaction).ConfigureAwait(false));
+                    return new Write(WriteKind.Record, RunId, Epoch)
+                    {
+                        Place = step.Place, Name = step.Name, Attempt = step.Attempt, Payload = output, Took = step.Took, ClosesOpen = true,
+                    };
+                },
+                step.CancellationToken).ConfigureAwait(false);
+        }
+        catch (AlreadyRecordedException)
+        {
+            // Its commit came after this attempt had looked.
+            output = await _services.Writes.FindRecordAsync(RunId, step.Place, step.CancellationToken).ConfigureAwait(false);
+            return new StepResult(output!, IsRecorded: true);
+        }
+
         if (!held)
         {
             _services.Writer.CountRefused(1);

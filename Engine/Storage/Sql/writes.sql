@@ -66,8 +66,12 @@ insert into engine.outcome (run_id, epoch, worker_id, state, output, error, star
 select run_id, epoch, $3, state::engine.run_state, output, error, started_at, cancel_requested_at, version, run_attempt from done
 
 -- name: DropOpenSteps
--- Index: open_step_pkey. What a final run left open; only asked for runs that had something open.
-delete from engine.open_step where run_id = any($1)
+-- Index: outcome_pkey, open_step_pkey. What a run left open that is final by the write just before; when that was refused, what
+-- is open is another holder's.
+delete from engine.open_step p
+using unnest($1::uuid[], $2::bigint[]) w(run_id, epoch)
+join engine.outcome o on o.run_id = w.run_id and o.epoch = w.epoch and o.worker_id = $3
+where p.run_id = w.run_id
 
 -- name: LeaveRuns
 -- Index: live_run_pkey. Gives runs back: at once (wait_for is null), until a time, or until an event that this worker has not

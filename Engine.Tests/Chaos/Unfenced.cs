@@ -1,0 +1,30 @@
+using System.Reflection;
+using Exporter.Engine.Storage;
+
+namespace Exporter.Engine.Tests.Chaos;
+
+/// <summary>
+/// A fault put in on purpose, in this process alone: writes no longer look at worker and epoch. It shows that the checks can
+/// fail. The engine has no switch for it; the statements are changed where they lie in memory.
+/// </summary>
+internal static class Unfenced
+{
+    public static void Apply()
+    {
+        var sql = (SqlFile)typeof(WriteStore).GetField("Sql", BindingFlags.NonPublic | BindingFlags.Static)!.GetValue(null)!;
+        var statements = (Dictionary<string, string>)typeof(SqlFile).GetField("_statements", BindingFlags.NonPublic | BindingFlags.Instance)!.GetValue(sql)!;
+        foreach (var (name, text) in statements.ToArray())
+        {
+            statements[name] = text
+                .Replace("select l.run_id, l.epoch\n", "select l.run_id, w.epoch\n", StringComparison.Ordinal)
+                .Replace(" and l.epoch = w.epoch", "", StringComparison.Ordinal)
+                .Replace("where l.worker_id = $3", "where $3::uuid is not null", StringComparison.Ordinal)
+                .Replace(" and l.worker_id = $3", " and $3::uuid is not null", StringComparison.Ordinal);
+        }
+
+        if (statements["LockHeld"].Contains("l.epoch", StringComparison.Ordinal) || statements["RecordSteps"].Contains("l.epoch", StringComparison.Ordinal))
+        {
+            throw new InvalidOperationException("The statements have changed: the fence is still there.");
+        }
+    }
+}
