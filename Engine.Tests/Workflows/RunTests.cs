@@ -124,7 +124,7 @@ public sealed class RunTests
         await using var database = await TestDatabase.NewAsync();
         await using var worker = await CodeWorker.StartAsync(
             database,
-            async (run, _) => (await run.StepAsync("large", _ => Task.FromResult(new string('x', 5000)))).Length,
+            async (run, _) => (await run.StepAsync("large", _ => Task.FromResult(System.Security.Cryptography.RandomNumberGenerator.GetBytes(5000)))).Length,
             CodeWorker.Patient with { LargestPayload = 4096 });
         Assert.That((await worker.FailureAsync(await worker.BeginAsync())).Message, Does.Contain("WorkerOptions.LargestPayload allows 4,096"));
     }

@@ -96,8 +96,10 @@ with again as (
   from unnest($1::uuid[], $2::bigint[], $4::interval[]) w(run_id, epoch, wait_for)
   where l.run_id = w.run_id and l.epoch = w.epoch and l.worker_id = $3
   returning l.run_id
+), forgotten as (
+  delete from engine.step_record s using again a where s.run_id = a.run_id and s.error is not null
 )
-delete from engine.step_record s using again a where s.run_id = a.run_id and s.error is not null
+select count(*) from again
 
 -- name: ContinueRuns
 -- Index: live_run_pkey, run_pkey, step_record_pkey. The run begins anew, with a new input and an empty record.
