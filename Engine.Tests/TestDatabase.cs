@@ -6,7 +6,7 @@ namespace Exporter.Engine.Tests;
 /// <summary>A database with the engine's schema, for one test.</summary>
 internal sealed class TestDatabase : IAsyncDisposable
 {
-    private TestDatabase(string connectionString)
+    public TestDatabase(string connectionString)
     {
         ConnectionString = connectionString;
         Data = NpgsqlDataSource.Create(connectionString);

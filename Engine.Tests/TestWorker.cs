@@ -20,6 +20,8 @@ internal sealed class TestWorker : IAsyncDisposable
 
     public EngineClient Client => _host.Services.GetRequiredService<EngineClient>();
 
+    public IServiceProvider Services => _host.Services;
+
     public WorkerSignals Signals => _host.Services.GetRequiredService<WorkerSignals>();
 
     public static WorkerOptions Quick { get; } = new()

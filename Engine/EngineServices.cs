@@ -31,6 +31,7 @@ public static class EngineServices
         services.TryAddSingleton<WorkerSignals>();
         services.TryAddSingleton<EngineMetrics>();
         services.TryAddSingleton(new EngineDatabase(connectionString));
+        services.TryAddSingleton<SchemaGate>();
         services.TryAddSingleton(_ => NpgsqlDataSource.Create(connectionString));
         services.TryAddSingleton<EngineClient>();
         services.TryAddSingleton<QueueClient>();
@@ -44,7 +45,13 @@ public sealed class EngineBuilder
 {
     private readonly Dictionary<(string Name, int Version), WorkflowRegistration> _workflows = [];
 
-    internal EngineBuilder(IServiceCollection services) => Services = services;
+    private readonly EngineDatabase _database;
+
+    internal EngineBuilder(IServiceCollection services)
+    {
+        Services = services;
+        _database = (EngineDatabase)services.First(service => service.ServiceType == typeof(EngineDatabase)).ImplementationInstance!;
+    }
 
     /// <summary>The host's services.</summary>
     public IServiceCollection Services { get; }
@@ -66,6 +73,19 @@ public sealed class EngineBuilder
             throw new ArgumentException($"A workflow named \"{name}\" is registered already as version {version}.", nameof(name));
         }
 
+        return this;
+    }
+
+    /// <summary>
+    /// Says where to listen for new work when the engine's own connection leads through a pooler, which carries no notifications.
+    /// Without it nothing but time is lost: idle workers look for work every <see cref="WorkerOptions.PollInterval"/>.
+    /// </summary>
+    /// <param name="connectionString">The same database, directly at the server, or through a pooler that keeps sessions; one
+    /// connection is held.</param>
+    public EngineBuilder ListenThrough(string connectionString)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(connectionString);
+        _database.ListenThrough = connectionString;
         return this;
     }
 
@@ -92,6 +112,7 @@ public sealed class EngineBuilder
         Services.AddSingleton<IHostedService>(provider => new Worker(
             settings,
             provider.GetRequiredService<EngineDatabase>(),
+            provider.GetRequiredService<SchemaGate>(),
             provider.GetRequiredService<PayloadCodec>(),
             provider.GetRequiredService<EngineClient>(),
             provider.GetRequiredService<IServiceScopeFactory>(),

@@ -8,7 +8,10 @@ namespace Exporter.Engine.Client;
 /// <summary>A run to be started with many others.</summary>
 internal sealed record NewRun(Guid RunId, byte[] Input, StartOptions Options);
 
-/// <summary>Starts many runs of a workflow in the caller's transaction: a thousand a statement, one notification a queue.</summary>
+/// <summary>
+/// Starts many runs of a workflow in the caller's transaction: by COPY those without idempotency keys, the others a thousand a
+/// statement; one notification a queue.
+/// </summary>
 internal sealed class BulkStart(NpgsqlTransaction transaction, string workflow)
 {
     private const int MostRuns = 1000;
@@ -20,8 +23,15 @@ internal sealed class BulkStart(NpgsqlTransaction transaction, string workflow)
         var started = new HashSet<Guid>();
         var byKey = new Dictionary<string, Guid>(StringComparer.Ordinal);
 
+        var unkeyed = runs.Where(run => run.Options.IdempotencyKey is null).ToList();
+        if (unkeyed.Count > 0)
+        {
+            await new CopyStart(transaction, workflow).StartAsync(unkeyed, cancellationToken).ConfigureAwait(false);
+            started.UnionWith(unkeyed.Select(run => run.RunId));
+        }
+
         // Ordered, so that two that start the same keys wait for each other instead of blocking each other.
-        var open = runs.OrderBy(run => run.Options.IdempotencyKey, StringComparer.Ordinal).ToList();
+        var open = runs.Where(run => run.Options.IdempotencyKey is not null).OrderBy(run => run.Options.IdempotencyKey, StringComparer.Ordinal).ToList();
         while (open.Count > 0)
         {
             foreach (var part in Parts(open))
@@ -29,14 +39,10 @@ internal sealed class BulkStart(NpgsqlTransaction transaction, string workflow)
                 started.UnionWith(await InsertAsync(part, cancellationToken).ConfigureAwait(false));
             }
 
-            var keys = open.Where(run => run.Options.IdempotencyKey is not null).Select(run => run.Options.IdempotencyKey!).Distinct().ToArray();
-            if (keys.Length > 0)
-            {
-                await FindAsync(keys, byKey, cancellationToken).ConfigureAwait(false);
-            }
+            await FindAsync([.. open.Select(run => run.Options.IdempotencyKey!).Distinct()], byKey, cancellationToken).ConfigureAwait(false);
 
             // Still without a run: the one that had the key was removed just between the two statements.
-            open.RemoveAll(run => run.Options.IdempotencyKey is not { } key || byKey.ContainsKey(key));
+            open.RemoveAll(run => byKey.ContainsKey(run.Options.IdempotencyKey!));
         }
 
         var queues = runs.Where(run => started.Contains(run.RunId)).Select(run => run.Options.Queue).Distinct().Order(StringComparer.Ordinal).ToArray();

@@ -23,6 +23,15 @@ internal static partial class EngineLog
     [LoggerMessage(105, LogLevel.Warning, "{Task} failed and is tried again: {Error}")]
     public static partial void TriedAgain(ILogger logger, string task, string error);
 
+    [LoggerMessage(106, LogLevel.Error, "The schema engine lacks {Missing}: run `exporter migrate`, or EngineSchema.MigrateAsync. Until then this worker waits.")]
+    public static partial void SchemaTooOld(ILogger logger, string missing);
+
+    [LoggerMessage(107, LogLevel.Information, "The schema engine is as this version needs it: the worker goes on.")]
+    public static partial void SchemaIsThere(ILogger logger);
+
+    [LoggerMessage(108, LogLevel.Information, "PostgreSQL is reached through a pooler: statements are not prepared, and notifications not listened to, so that new work is found by polling. ListenThrough a direct connection, if that is too slow.")]
+    public static partial void BehindPooler(ILogger logger);
+
     [LoggerMessage(200, LogLevel.Debug, "Run {RunId} of {Workflow} is claimed under epoch {Epoch}.")]
     public static partial void RunClaimed(ILogger logger, Guid runId, string workflow, long epoch);
 

@@ -23,14 +23,18 @@ internal sealed class EngineMetrics
         _runs = meter.CreateCounter<long>("exporter.engine.runs.left", "{run}", "Runs that left a worker, by what became of them.");
         _claimed = meter.CreateCounter<long>("exporter.engine.runs.claimed", "{run}", "Runs that workers took.");
         _batch = meter.CreateHistogram<long>("exporter.engine.commit.size", "{write}", "Writes that travelled in one transaction.");
-        _commit = meter.CreateHistogram<double>("exporter.engine.commit.duration", "s", "How long such a transaction took.");
+        _commit = meter.CreateHistogram<double>("exporter.engine.commit.duration", "s", "How long a transaction of writes took.");
         _attempts = meter.CreateCounter<long>("exporter.engine.attempts", "{attempt}", "Attempts of steps, by outcome.");
         _refused = meter.CreateCounter<long>("exporter.engine.writes.refused", "{write}", "Writes under an epoch that had passed.");
         _leases = meter.CreateCounter<long>("exporter.engine.leases.lost", "{lease}", "Leases of workers that ended without being given back.");
         _duration = meter.CreateHistogram<double>("exporter.engine.attempt.duration", "s", "How long attempts took.");
         _occurrences = meter.CreateCounter<long>("exporter.engine.schedule.occurrences", "{occurrence}", "Decisions about occurrences of schedules, by outcome.");
         _scheduleLag = meter.CreateHistogram<double>("exporter.engine.schedule.lag", "s", "How late schedules decided: from when an occurrence was due.");
+        Queues = new QueueMeter(meter);
     }
+
+    /// <summary>What waits in queues.</summary>
+    public QueueMeter Queues { get; }
 
     public void RunLeft(string workflow, string outcome) => _runs.Add(1, new("workflow", workflow), new("outcome", outcome));
 
@@ -44,6 +48,11 @@ internal sealed class EngineMetrics
 
     public void AttemptEnded(string workflow, string outcome, TimeSpan took)
     {
+        if (!_attempts.Enabled && !_duration.Enabled)
+        {
+            return;
+        }
+
         var tags = new TagList { { "workflow", workflow }, { "outcome", outcome } };
         _attempts.Add(1, tags);
         _duration.Record(took.TotalSeconds, tags);

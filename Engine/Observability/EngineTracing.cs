@@ -13,7 +13,8 @@ internal static class EngineTracing
 
     public static Activity? Run(ClaimedRun run)
     {
-        var activity = Source.StartActivity($"run {run.Workflow}", ActivityKind.Consumer);
+        // The name is made only for who listens.
+        var activity = Source.HasListeners() ? Source.StartActivity($"run {run.Workflow}", ActivityKind.Consumer) : null;
         activity?.SetTag("exporter.run_id", run.RunId).SetTag("exporter.workflow", run.Workflow).SetTag("exporter.queue", run.Queue)
             .SetTag("exporter.epoch", run.Epoch).SetTag("exporter.version", run.Version);
         return activity;
@@ -21,7 +22,7 @@ internal static class EngineTracing
 
     public static Activity? Attempt(Guid runId, string step, int place, int attempt)
     {
-        var activity = Source.StartActivity($"step {step}");
+        var activity = Source.HasListeners() ? Source.StartActivity($"step {step}") : null;
         activity?.SetTag("exporter.run_id", runId).SetTag("exporter.step", step).SetTag("exporter.place", place).SetTag("exporter.attempt", attempt);
         return activity;
     }

@@ -50,10 +50,20 @@ public sealed class PayloadCodec
     /// <param name="place">Where it will stand; the same is needed to read it.</param>
     public byte[] Write<T>(T value, string place) => Protect(JsonSerializer.SerializeToUtf8Bytes(value, _json), place);
 
-    /// <summary>Reads what <see cref="Write"/> made.</summary>
+    /// <summary>Reads what <see cref="Write{T}(T, string)"/> made.</summary>
     /// <exception cref="CryptographicException">It was changed, moved, or its key is not in the ring.</exception>
     /// <exception cref="JsonException">It is not of this type.</exception>
     public T Read<T>(byte[] stored, string place) => JsonSerializer.Deserialize<T>(Unprotect(stored, place), _json)!;
+
+    internal byte[] Write<T>(T value, PayloadPlace place) => Protect(JsonSerializer.SerializeToUtf8Bytes(value, _json), place);
+
+    internal T Read<T>(byte[] stored, PayloadPlace place) => JsonSerializer.Deserialize<T>(
+        stored.Length > 0 && stored[0] == Plain ? stored.AsSpan(1) : Unprotect(stored, place.ToString()), _json)!;
+
+    internal byte[] Protect(ReadOnlySpan<byte> plain, PayloadPlace place) =>
+        Encrypts || plain.Length >= CompressedFrom ? Protect(plain, place.ToString()) : [Plain, .. plain];
+
+    internal byte[] Unprotect(ReadOnlySpan<byte> stored, PayloadPlace place) => Unprotect(stored, place.ToString());
 
     /// <summary>Protects bytes.</summary>
     public byte[] Protect(ReadOnlySpan<byte> plain, string place)
@@ -75,7 +85,7 @@ public sealed class PayloadCodec
         return stored;
     }
 
-    /// <summary>Reads what <see cref="Protect"/> made.</summary>
+    /// <summary>Reads what <see cref="Protect(ReadOnlySpan{byte}, string)"/> made.</summary>
     /// <exception cref="CryptographicException">It was changed, moved, or its key is not in the ring.</exception>
     public byte[] Unprotect(ReadOnlySpan<byte> stored, string place)
     {

@@ -19,12 +19,12 @@ public sealed class PayloadRotator
     private static readonly SqlFile Sql = SqlFile.Load(typeof(PayloadRotator).Assembly, "sql/payloads.sql");
     private static readonly (string Part, bool ById, Func<Key, string> Place)[] Parts =
     [
-        ("Inputs", true, key => Places.Input(Guid.Parse(key.Text))),
-        ("Outputs", true, key => Places.Output(Guid.Parse(key.Text))),
-        ("Steps", true, key => Places.Step(Guid.Parse(key.Text), (int)key.Number)),
-        ("Checkpoints", true, key => Places.Checkpoint(Guid.Parse(key.Text), (int)key.Number)),
-        ("Signals", true, key => Places.Signal(Guid.Parse(key.Text), key.Name)),
-        ("Schedules", false, key => Places.Schedule(key.Text)),
+        ("Inputs", true, key => Places.Input(Guid.Parse(key.Text)).ToString()),
+        ("Outputs", true, key => Places.Output(Guid.Parse(key.Text)).ToString()),
+        ("Steps", true, key => Places.Step(Guid.Parse(key.Text), (int)key.Number).ToString()),
+        ("Checkpoints", true, key => Places.Checkpoint(Guid.Parse(key.Text), (int)key.Number).ToString()),
+        ("Signals", true, key => Places.Signal(Guid.Parse(key.Text), key.Name).ToString()),
+        ("Schedules", false, key => Places.Schedule(key.Text).ToString()),
     ];
 
     private readonly NpgsqlDataSource _data;

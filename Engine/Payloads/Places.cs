@@ -1,17 +1,43 @@
 namespace Exporter.Engine.Payloads;
 
-/// <summary>The names of the places that payloads are bound to.</summary>
+/// <summary>What kind of payload stands at a place.</summary>
+internal enum PlaceKind
+{
+    Input,
+    Output,
+    Step,
+    Checkpoint,
+    Signal,
+    Schedule,
+}
+
+/// <summary>A place that a payload is bound to. Its text is only made where it is needed: for payloads that are encrypted, and for errors.</summary>
+internal readonly record struct PayloadPlace(PlaceKind Kind, Guid RunId, int Number = 0, string? Name = null)
+{
+    public override string ToString() => Kind switch
+    {
+        PlaceKind.Input => $"run {RunId} input",
+        PlaceKind.Output => $"run {RunId} output",
+        PlaceKind.Step => $"run {RunId} step {Number}",
+        PlaceKind.Checkpoint => $"run {RunId} checkpoint {Number}",
+        PlaceKind.Signal => $"run {RunId} signal {Name}",
+        PlaceKind.Schedule => $"schedule {Name} input",
+        _ => throw new InvalidOperationException($"{Kind} is no kind of place."),
+    };
+}
+
+/// <summary>The places that payloads are bound to.</summary>
 internal static class Places
 {
-    public static string Input(Guid runId) => $"run {runId} input";
+    public static PayloadPlace Input(Guid runId) => new(PlaceKind.Input, runId);
 
-    public static string Output(Guid runId) => $"run {runId} output";
+    public static PayloadPlace Output(Guid runId) => new(PlaceKind.Output, runId);
 
-    public static string Step(Guid runId, int place) => $"run {runId} step {place}";
+    public static PayloadPlace Step(Guid runId, int place) => new(PlaceKind.Step, runId, place);
 
-    public static string Checkpoint(Guid runId, int place) => $"run {runId} checkpoint {place}";
+    public static PayloadPlace Checkpoint(Guid runId, int place) => new(PlaceKind.Checkpoint, runId, place);
 
-    public static string Signal(Guid runId, string name) => $"run {runId} signal {name}";
+    public static PayloadPlace Signal(Guid runId, string name) => new(PlaceKind.Signal, runId, Name: name);
 
-    public static string Schedule(string scheduleId) => $"schedule {scheduleId} input";
+    public static PayloadPlace Schedule(string scheduleId) => new(PlaceKind.Schedule, Guid.Empty, Name: scheduleId);
 }

@@ -18,6 +18,15 @@ public sealed record Schedule
     /// <summary>The priority of its runs; lower goes first. Default 0.</summary>
     public short Priority { get; init; }
 
+    /// <summary>The concurrency key of its runs, as <see cref="Client.StartOptions.ConcurrencyKey"/>. Default none; from 1 to 200 characters.</summary>
+    public string? ConcurrencyKey { get; init; }
+
+    /// <summary>
+    /// Each of its runs begins only while fewer than so many of the queue's runs with its <see cref="ConcurrencyKey"/> execute.
+    /// Default 1; from 1 to 10,000.
+    /// </summary>
+    public int ConcurrencyLimit { get; init; } = 1;
+
     /// <summary>What becomes of an occurrence while an earlier run is going. Default <see cref="OverlapPolicy.Skip"/>.</summary>
     public OverlapPolicy Overlap { get; init; }
 
@@ -34,6 +43,16 @@ public sealed record Schedule
         HasLength(Id, 200, nameof(Id));
         HasLength(Workflow, 200, nameof(Workflow));
         HasLength(Queue, 100, nameof(Queue));
+        if (ConcurrencyKey is { } key)
+        {
+            HasLength(key, 200, nameof(ConcurrencyKey));
+        }
+
+        if (ConcurrencyLimit is < 1 or > 10_000)
+        {
+            throw new ArgumentException($"ConcurrencyLimit must be from 1 to 10,000; it is {ConcurrencyLimit}.", nameof(ConcurrencyLimit));
+        }
+
         if (CatchUpWindow < TimeSpan.Zero || CatchUpWindow > TimeSpan.FromDays(3660))
         {
             throw new ArgumentException($"CatchUpWindow must be from 0 to 3,660 days; it is {CatchUpWindow}.", nameof(CatchUpWindow));

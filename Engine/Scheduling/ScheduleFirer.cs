@@ -15,7 +15,7 @@ namespace Exporter.Engine.Scheduling;
 /// suspended has nothing to make up for: it finds what is due, as any other would.
 /// </summary>
 internal sealed class ScheduleFirer(
-    NpgsqlDataSource data, EngineClient client, PayloadCodec codec, TimeProvider time, EngineMetrics metrics, ILogger<ScheduleFirer> logger)
+    NpgsqlDataSource data, EngineClient client, PayloadCodec codec, SchemaGate gate, TimeProvider time, EngineMetrics metrics, ILogger<ScheduleFirer> logger)
     : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
@@ -26,6 +26,7 @@ internal sealed class ScheduleFirer(
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        await gate.PassAsync(stoppingToken).ConfigureAwait(false);
         while (!stoppingToken.IsCancellationRequested)
         {
             try

@@ -97,7 +97,11 @@ internal sealed class ScheduleSettler(EngineClient client, PayloadCodec codec)
                     runId,
                     schedule.Workflow,
                     codec.Protect(input, Places.Input(runId)),
-                    new StartOptions { Queue = schedule.Queue, Priority = schedule.Priority, Tags = schedule.Tags },
+                    new StartOptions
+                    {
+                        Queue = schedule.Queue, Priority = schedule.Priority, Tags = schedule.Tags,
+                        ConcurrencyKey = schedule.ConcurrencyKey, ConcurrencyLimit = schedule.ConcurrencyLimit,
+                    },
                     stored.Id,
                     key.Time,
                     transaction,

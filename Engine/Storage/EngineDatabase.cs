@@ -5,21 +5,67 @@ namespace Exporter.Engine.Storage;
 /// <summary>The engine's database, and the connections that its parts use.</summary>
 internal sealed class EngineDatabase(string connectionString)
 {
+    private volatile bool _pooled;
+
+    /// <summary>
+    /// Whether the last look found a pooler in between, so that one statement and the next may reach different sessions of the
+    /// server: it gives out process ids of its own.
+    /// </summary>
+    public bool IsPooled => _pooled;
+
+    /// <summary>Where notifications are listened to, when that is not the same; behind a pooler, directly at the server.</summary>
+    public string? ListenThrough { get; set; }
+
     /// <summary>One connection that is held for good, outside any pool.</summary>
-    public string ListenConnectionString => new NpgsqlConnectionStringBuilder(connectionString)
+    public string ListenConnectionString => new NpgsqlConnectionStringBuilder(ListenThrough ?? connectionString)
     {
         Pooling = false, ApplicationName = "exporter listen", KeepAlive = 0,
     }.ConnectionString;
 
+    /// <summary>A connection of its own, so that what is looked at is the server and no pool of this process.</summary>
+    public async Task<NpgsqlConnection> ConnectAsync(CancellationToken cancellationToken)
+    {
+        var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(connectionString) { Pooling = false }.ConnectionString);
+        try
+        {
+            await connection.OpenAsync(cancellationToken).ConfigureAwait(false);
+            return connection;
+        }
+        catch
+        {
+            await connection.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Looks whether a pooler is in between.</summary>
+    /// <returns>The migrations that the schema lacks.</returns>
+    public async Task<IReadOnlyList<string>> LookAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    {
+        var command = new NpgsqlCommand("select pg_backend_pid()", connection);
+        await using var disposing = command.ConfigureAwait(false);
+        _pooled = await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is not int process || process != connection.ProcessID;
+        return await EngineSchema.MissingAsync(connection, cancellationToken).ConfigureAwait(false);
+    }
+
     /// <summary>A pool whose sessions carry the worker's id, so that others can end them once it is lost.</summary>
     public NpgsqlDataSource OpenFor(Guid workerId, int connections)
     {
+        var given = new NpgsqlConnectionStringBuilder(connectionString);
         var builder = new NpgsqlConnectionStringBuilder(connectionString)
         {
             ApplicationName = $"exporter {workerId}", MaxPoolSize = connections, MinPoolSize = 0,
+            // What a busy moment has opened is closed again soon.
+            ConnectionIdleLifetime = 30, ConnectionPruningInterval = 10,
         };
-        if (builder.MaxAutoPrepare == 0)
+        if (IsPooled)
         {
+            // The engine leaves nothing in a session; to reset one is to reset somebody else's.
+            builder.NoResetOnClose = true;
+        }
+        else if (!given.ShouldSerialize("Max Auto Prepare"))
+        {
+            // A prepared statement is a session's. Behind a pooler that knows them, the connection string may say so.
             builder.MaxAutoPrepare = 50;
             builder.AutoPrepareMinUsages = 2;
         }

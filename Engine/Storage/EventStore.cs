@@ -67,23 +67,50 @@ internal sealed class EventStore(NpgsqlDataSource data)
 
         var children = await RowsAsync(
             Sql["OrphanedChildren"],
-            reader => (RunId: reader.GetGuid(0), Policy: reader.GetString(1)),
+            reader => (RunId: reader.GetGuid(0), Policy: reader.GetString(1), Parent: reader.GetGuid(2)),
             cancellationToken,
             Of(ended.Select(parent => parent.RunId).ToArray())).ConfigureAwait(false);
-        foreach (var (child, policy) in children)
+        foreach (var (child, policy, parent) in children)
         {
-            // One by one: a statement that waits for the rows of several runs could wait in a circle.
-            var command = policy == "cancel"
-                ? Command(data, Client["CancelRun"], Of(child))
-                : Command(data, Steering["TerminateRuns"], Of(new[] { child }), Of("Terminated with its parent."));
-            await using var disposing = command.ConfigureAwait(false);
-            await command.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+            // One by one: a transaction that waits for the rows of several runs could wait in a circle.
+            await EndChildAsync(ended.First(relay => relay.RunId == parent).Relay, child, policy == "cancel", cancellationToken).ConfigureAwait(false);
         }
 
         var forget = Command(data, Sql["ForgetRelay"], Of(ended.Select(parent => parent.Relay).ToArray()));
         await using var disposingForget = forget.ConfigureAwait(false);
         await forget.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
         return false;
+    }
+
+    /// <summary>Cancels or terminates a child of a parent that has ended, unless somebody else has carried that end meanwhile.</summary>
+    internal async Task EndChildAsync(long relay, Guid child, bool cancel, CancellationToken cancellationToken)
+    {
+        var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = connection.ConfigureAwait(false);
+        var transaction = await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
+        await using var ending = transaction.ConfigureAwait(false);
+        var hold = new NpgsqlCommand(Sql["HoldRelay"], connection, transaction) { Parameters = { Of(relay) } };
+        await using (hold.ConfigureAwait(false))
+        {
+            if (await hold.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is null)
+            {
+                return;
+            }
+        }
+
+        var end = new NpgsqlCommand(cancel ? Client["CancelRun"] : Steering["TerminateRuns"], connection, transaction);
+        await using (end.ConfigureAwait(false))
+        {
+            end.Parameters.Add(cancel ? Of(child) : Of(new[] { child }));
+            if (!cancel)
+            {
+                end.Parameters.Add(Of("Terminated with its parent."));
+            }
+
+            await end.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
     }
 
     private async Task<bool> WakeParentsAsync(CancellationToken cancellationToken)

@@ -75,7 +75,9 @@ internal static class ScheduleStore
             Of(settledTo),
             Time(next),
             Time(at),
-            Of(OverlapPolicyText.Of(schedule.Overlap)));
+            Of(OverlapPolicyText.Of(schedule.Overlap)),
+            Text(schedule.ConcurrencyKey),
+            new NpgsqlParameter { Value = schedule.ConcurrencyKey is null ? DBNull.Value : schedule.ConcurrencyLimit, NpgsqlDbType = NpgsqlDbType.Integer });
     }
 
     public static async Task<bool> PauseAsync(
@@ -164,6 +166,8 @@ internal static class ScheduleStore
             Tags = JsonSerializer.Deserialize<Dictionary<string, string>>(row.GetString(6))!,
             CatchUpWindow = row.GetTimeSpan(7),
             Overlap = OverlapPolicyText.Parse(row.GetString(8)),
+            ConcurrencyKey = row.IsDBNull(20) ? null : row.GetString(20),
+            ConcurrencyLimit = row.IsDBNull(21) ? 1 : row.GetInt32(21),
         },
         Input = row.GetFieldValue<byte[]>(5),
         Paused = row.GetBoolean(9),

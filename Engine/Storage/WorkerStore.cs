@@ -1,4 +1,5 @@
 using Npgsql;
+using NpgsqlTypes;
 
 namespace Exporter.Engine.Storage;
 
@@ -39,6 +40,7 @@ internal sealed record BegunStep(int Attempt, int Counted, byte[]? Checkpoint, T
 /// <summary>A worker's statements about itself and the runs that it takes.</summary>
 internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
 {
+    private static readonly SqlFile Queues = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/queues.sql");
     private static readonly SqlFile Sql = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/worker.sql");
     private readonly GuardedClaims _guarded = new(workerId);
 
@@ -55,21 +57,30 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
         await batch.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>False: the lease was taken away.</summary>
-    public async Task<bool> RenewAsync(TimeSpan lease, int executing, bool stopping, long refused, CancellationToken cancellationToken)
+    /// <summary>A connection for renewals alone.</summary>
+    public NpgsqlConnection Connect() => data.OpenConnection();
+
+    /// <summary>False: the lease was taken away. Needs no thread but the caller's.</summary>
+    public bool Renew(NpgsqlConnection connection, TimeSpan lease, int executing, bool stopping, long refused)
     {
-        var command = Command("RenewLease", Of(workerId), Of(lease), Of(executing), Of(stopping ? "stopping" : "active"), Of(refused));
-        await using var disposing = command.ConfigureAwait(false);
-        return await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is not null;
+        using var command = new NpgsqlCommand(Sql["RenewLease"], connection)
+        {
+            Parameters = { Of(workerId), Of(lease), Of(executing), Of(stopping ? "stopping" : "active"), Of(refused) },
+            CommandTimeout = Math.Max(2, (int)(lease / 3).TotalSeconds),
+        };
+        return command.ExecuteScalar() is not null;
     }
 
     /// <summary>What became of the runs that this worker holds: to be cancelled, to be paused, or taken away.</summary>
     public async Task<List<(Guid RunId, string Order)>> SteeredAsync(Guid[] held, CancellationToken cancellationToken)
     {
-        var command = Command("SteeredRuns", Of(workerId), Of(held));
-        await using var disposing = command.ConfigureAwait(false);
-        var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        var batch = data.CreateBatch();
+        await using var disposing = batch.ConfigureAwait(false);
+        batch.BatchCommands.Add(WriteStore.PlanForMany());
+        batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["SteeredRuns"]) { Parameters = { Of(workerId), Of(held) } });
+        var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);
+        await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
         var runs = new List<(Guid, string)>();
         while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
         {
@@ -84,6 +95,17 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
 
     public Task CountRefusedAsync(long refused, CancellationToken cancellationToken) =>
         ExecuteAsync("CountRefused", cancellationToken, Of(workerId), Of(refused));
+
+    /// <summary>Whether <see cref="SweepAsync"/> or <see cref="ForgetAsync"/> would find anything, and whether ends of runs wait to be carried.</summary>
+    public async Task<(bool ToSweep, bool ToCarry)> FindChoresAsync(TimeSpan? keep, CancellationToken cancellationToken)
+    {
+        var command = Command("FindChores", new NpgsqlParameter { Value = (object?)keep ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Interval });
+        await using var disposing = command.ConfigureAwait(false);
+        var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = reader.ConfigureAwait(false);
+        await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+        return (reader.GetBoolean(0), reader.GetBoolean(1));
+    }
 
     /// <summary>Marks workers lost whose lease has ended, and queues the runs of lost workers again.</summary>
     /// <returns>The workers that were marked, and how many runs were freed.</returns>
@@ -137,11 +159,13 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
         var batch = new NpgsqlBatch(connection);
         await using (batch.ConfigureAwait(false))
         {
+            batch.BatchCommands.Add(WriteStore.PlanForMany());
             batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["WakeDue"]));
             batch.BatchCommands.Add(GuardedClaims.NeedsGuard(queue));
             batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["ClaimRuns"]) { Parameters = { Of(workerId), Of(queue), Of(offer.Codes), Of(limit), Of(offer.Names), Of(offer.Newest) } });
             var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
             await using var closing = reader.ConfigureAwait(false);
+            await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
             guarded = await reader.ReadAsync(cancellationToken).ConfigureAwait(false) && reader.GetBoolean(0);
             await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
             await GuardedClaims.ReadAsync(reader, queue, runs, cancellationToken).ConfigureAwait(false);
@@ -152,6 +176,27 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
             ? await _guarded.ClaimAsync(connection, queue, offer, limit, runs, cancellationToken).ConfigureAwait(false)
             : guarded ? TimeSpan.Zero : null;
         return runs;
+    }
+
+    /// <summary>How many runs of a queue are due and wait for a slot, and for how long the oldest has been due.</summary>
+    public async Task<(long Depth, TimeSpan Age)> MeasureAsync(string queue, CancellationToken cancellationToken)
+    {
+        var command = data.CreateCommand(Queues["MeasureQueue"]);
+        await using var disposing = command.ConfigureAwait(false);
+        command.Parameters.Add(Of(queue));
+        var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = reader.ConfigureAwait(false);
+        await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+        return (reader.GetInt64(0), TimeSpan.FromSeconds(reader.GetDouble(1)));
+    }
+
+    /// <summary>How many runs of these queues have been due for so long and find no live worker that offers their code.</summary>
+    public static async Task<long> CountStrandedAsync(
+        NpgsqlConnection connection, string[] queues, TimeSpan after, CancellationToken cancellationToken)
+    {
+        var command = new NpgsqlCommand(Sql["CountStranded"], connection) { Parameters = { Of(queues), Of(after) } };
+        await using var disposing = command.ConfigureAwait(false);
+        return await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) as long? ?? 0;
     }
 
     /// <summary>Gives back what this worker holds and does not know of.</summary>

@@ -9,33 +9,40 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
     private static readonly SqlFile Sql = SqlFile.Load(typeof(WriteStore).Assembly, "sql/writes.sql");
 
     /// <summary>Commits; answers the runs, with their epochs, whose writes were accepted.</summary>
-    public async Task<HashSet<(Guid RunId, long Epoch)>> CommitAsync(IReadOnlyList<Write> writes, CancellationToken cancellationToken)
+    /// <param name="writes">At most one status a run, and one of each open step.</param>
+    /// <param name="again">Whether some of it may have been committed before; then that changes nothing.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="PostgresException">A step is recorded already (23505), and <paramref name="again"/> was not said.</exception>
+    public async Task<HashSet<(Guid RunId, long Epoch)>> CommitAsync(IReadOnlyList<Write> writes, bool again, CancellationToken cancellationToken)
     {
         var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = connection.ConfigureAwait(false);
         var batch = new NpgsqlBatch(connection);
         await using var disposing = batch.ConfigureAwait(false);
-        var held = writes.Where(write => write.Kind != WriteKind.Log).Select(write => (write.RunId, write.Epoch)).Distinct().ToArray();
-        if (held.Length > 0)
-        {
-            batch.BatchCommands.Add(Lock(held));
-        }
-
-        foreach (var kind in writes.GroupBy(write => write.Kind).OrderBy(group => group.Key))
-        {
-            Add(batch, kind.Key, [.. kind]);
-        }
-
+        batch.BatchCommands.Add(PlanForMany());
         var accepted = new HashSet<(Guid, long)>();
+        var byKind = ByKind(writes);
+        if (ToLock(byKind) is { Length: > 0 } locked)
+        {
+            batch.BatchCommands.Add(byKind[(int)WriteKind.Record].Length == 0 || again ? Lock(locked) : RecordHeld(locked, byKind[(int)WriteKind.Record]));
+        }
+
+        for (var kind = WriteKind.Record; kind <= WriteKind.Log; kind++)
+        {
+            if (byKind[(int)kind] is { Length: > 0 } of)
+            {
+                Add(batch, kind, of, isRecorded: !again);
+            }
+        }
+
         var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
         await using var closingReader = reader.ConfigureAwait(false);
-        while (held.Length > 0 && await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
-        {
-            accepted.Add((reader.GetGuid(0), reader.GetInt64(1)));
-        }
-
         while (await reader.NextResultAsync(cancellationToken).ConfigureAwait(false))
         {
+            while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+            {
+                accepted.Add((reader.GetGuid(0), reader.GetInt64(1)));
+            }
         }
 
         return accepted;
@@ -83,9 +90,8 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
         var last = new NpgsqlBatch(connection, transaction);
         await using (last.ConfigureAwait(false))
         {
-            Add(last, write.Kind, [write]);
-            await last.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
-            if (last.BatchCommands[0].RecordsAffected == 0)
+            Add(last, write.Kind, [write], isRecorded: false);
+            if (await last.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is null)
             {
                 // The rows of the body must not be committed without the write: an earlier attempt's commit, thought to have
                 // failed, came between, or this worker has left the run meanwhile.
@@ -119,13 +125,54 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
         return await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is byte[];
     }
 
-    private void Add(NpgsqlBatch batch, WriteKind kind, Write[] writes)
+    /// <summary>The first statement of a batch about many runs; answers one row.</summary>
+    public static NpgsqlBatchCommand PlanForMany() => new(Sql["PlanForMany"]);
+
+    private static Write[][] ByKind(IReadOnlyList<Write> writes)
+    {
+        var counts = new int[(int)WriteKind.Log + 1];
+        foreach (var write in writes)
+        {
+            counts[(int)write.Kind]++;
+        }
+
+        var byKind = Array.ConvertAll(counts, count => count == 0 ? [] : new Write[count]);
+        Array.Clear(counts);
+        foreach (var write in writes)
+        {
+            byKind[(int)write.Kind][counts[(int)write.Kind]++] = write;
+        }
+
+        return byKind;
+    }
+
+    // The runs whose row is not held by the writes themselves.
+    private static (Guid RunId, long Epoch)[] ToLock(Write[][] byKind)
+    {
+        var runs = new HashSet<(Guid, long)>();
+        foreach (var kind in (ReadOnlySpan<WriteKind>)[WriteKind.Record, WriteKind.FailedAttempt, WriteKind.OpenStep, WriteKind.Status])
+        {
+            foreach (var write in byKind[(int)kind])
+            {
+                runs.Add((write.RunId, write.Epoch));
+            }
+        }
+
+        return [.. runs];
+    }
+
+    // With isRecorded, RecordHeld has recorded the steps.
+    private void Add(NpgsqlBatch batch, WriteKind kind, Write[] writes, bool isRecorded)
     {
         switch (kind)
         {
             case WriteKind.Record:
-                batch.BatchCommands.Add(Fenced(
-                    "RecordSteps", writes, Places(writes), Names(writes), Attempts(writes), Payloads(writes), Errors(writes), Waits(writes), Tooks(writes)));
+                if (!isRecorded)
+                {
+                    batch.BatchCommands.Add(Fenced(
+                        "RecordSteps", writes, Places(writes), Names(writes), Attempts(writes), Payloads(writes), Errors(writes), Waits(writes), Tooks(writes)));
+                }
+
                 if (Array.FindAll(writes, write => write.ClosesOpen) is { Length: > 0 } closing)
                 {
                     batch.BatchCommands.Add(Fenced("CloseSteps", closing, Places(closing)));
@@ -183,6 +230,22 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
             new NpgsqlParameter<Guid> { TypedValue = workerId },
         },
     };
+
+    private NpgsqlBatchCommand RecordHeld((Guid RunId, long Epoch)[] held, Write[] writes)
+    {
+        var command = Lock(held);
+        command.CommandText = Sql["RecordHeld"];
+        foreach (var parameter in (ReadOnlySpan<NpgsqlParameter>)
+            [
+                Of(Array.ConvertAll(writes, write => write.RunId)), Of(Array.ConvertAll(writes, write => write.Epoch)), Places(writes), Names(writes),
+                Attempts(writes), Payloads(writes), Errors(writes), Waits(writes), Tooks(writes),
+            ])
+        {
+            command.Parameters.Add(parameter);
+        }
+
+        return command;
+    }
 
     private NpgsqlBatchCommand Fenced(string name, Write[] writes, params ReadOnlySpan<NpgsqlParameter> more)
     {

@@ -17,7 +17,7 @@ internal sealed class ChildRuns(RunExecution run, WorkerServices services)
         var start = new StartOptions
         {
             Queue = options.Queue ?? run.Claimed.Queue, Priority = options.Priority, ExecutionTimeout = options.ExecutionTimeout,
-            Retry = options.Retry, Tags = options.Tags,
+            Retry = options.Retry, Tags = options.Tags, ConcurrencyKey = options.ConcurrencyKey, ConcurrencyLimit = options.ConcurrencyLimit,
         }.Validate();
         while (recorded is null)
         {

@@ -1,6 +1,7 @@
 using Exporter.Engine.Observability;
 using Exporter.Engine.Storage;
 using Microsoft.Extensions.Logging;
+using Npgsql;
 
 namespace Exporter.Engine.Workers;
 
@@ -27,53 +28,90 @@ internal sealed class LeaseKeeper(WorkerStore store, WorkerOptions options, Time
         }
     }
 
-    /// <summary>Renews at a third of the lease period until told to end or the lease is lost.</summary>
+    /// <summary>
+    /// Renews at a third of the lease period until told to end or the lease is lost. On a thread and a connection of its own, and
+    /// without any other thread's help: code of steps may block every thread of the pool, and is slow then, not dead.
+    /// </summary>
     /// <param name="executing">How many runs are executing.</param>
     /// <param name="stopping">Whether the worker has stopped claiming.</param>
     /// <param name="writer">Knows the writes that were refused.</param>
-    /// <param name="renewed">Called after each renewal.</param>
+    /// <param name="renewed">Called after each renewal, once the last call has ended.</param>
     /// <param name="end">Ends the loop.</param>
-    public async Task KeepAsync(
+    public Task KeepAsync(
+        Func<int> executing, Func<bool> stopping, CommitWriter writer, Func<CancellationToken, Task> renewed, CancellationToken end)
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var thread = new Thread(() =>
+        {
+            try
+            {
+                Keep(executing, stopping, writer, renewed, end);
+                ended.SetResult();
+            }
+            catch (Exception error)
+            {
+                ended.SetException(error);
+            }
+        })
+        {
+            IsBackground = true, Name = "exporter lease",
+        };
+        thread.Start();
+        return ended.Task;
+    }
+
+    private void Keep(
         Func<int> executing, Func<bool> stopping, CommitWriter writer, Func<CancellationToken, Task> renewed, CancellationToken end)
     {
         var interval = options.LeasePeriod / 3;
         var pause = interval;
         using var either = CancellationTokenSource.CreateLinkedTokenSource(end, Lost);
-        while (true)
+        NpgsqlConnection? connection = null;
+        var telling = Task.CompletedTask;
+        while (!either.Token.WaitHandle.WaitOne(pause))
         {
-            await Task.Delay(pause, time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (either.IsCancellationRequested)
-            {
-                return;
-            }
-
             var sent = time.GetTimestamp();
             var refused = writer.TakeRefused();
             try
             {
-                if (!await store.RenewAsync(options.LeasePeriod, executing(), stopping(), refused, either.Token).ConfigureAwait(false))
+                connection ??= store.Connect();
+                if (!store.Renew(connection, options.LeasePeriod, executing(), stopping(), refused))
                 {
                     writer.GiveBackRefused(refused);
-                    await _lost.CancelAsync().ConfigureAwait(false);
-                    return;
+                    _ = _lost.CancelAsync();
+                    break;
                 }
 
-                // Stored now, whatever comes after.
-                refused = 0;
                 Granted(sent);
-                await renewed(either.Token).ConfigureAwait(false);
                 pause = interval;
+                telling = telling.IsCompleted ? Task.Run(() => TellAsync(renewed, either.Token), CancellationToken.None) : telling;
             }
-            catch (Exception error) when (!either.IsCancellationRequested)
+            catch (Exception error)
             {
+                connection?.Dispose();
+                connection = null;
                 writer.GiveBackRefused(refused);
                 EngineLog.TriedAgain(logger, "Renewing the lease", ErrorText.Of(error));
                 pause = interval / 10;
             }
-            catch (Exception)
-            {
-                return;
-            }
+        }
+
+        connection?.Dispose();
+    }
+
+    private async Task TellAsync(Func<CancellationToken, Task> renewed, CancellationToken end)
+    {
+        try
+        {
+            await renewed(end).ConfigureAwait(false);
+        }
+        catch (Exception error) when (!end.IsCancellationRequested)
+        {
+            EngineLog.TriedAgain(logger, "Looking at what is asked of runs", ErrorText.Of(error));
+        }
+        catch (Exception)
+        {
+            // It ends.
         }
     }
 

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Exporter.Engine.Storage;
 using Exporter.Engine.Workflows;
 
@@ -13,11 +12,20 @@ internal sealed class RunEvents(RunExecution run, WorkerServices services)
     // Not so often that the run never looks idle.
     private static readonly TimeSpan LeastPoll = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Forever = TimeSpan.FromDays(36500);
-    private readonly ConcurrentDictionary<object, long> _seen = new();
+    private readonly Dictionary<object, long> _seen = [];
     private TaskCompletionSource _woken = New();
 
     /// <summary>How many events all waits have seen; null when nothing waits for one.</summary>
-    public long? Seen => _seen.IsEmpty ? null : _seen.Values.Min();
+    public long? Seen
+    {
+        get
+        {
+            lock (_seen)
+            {
+                return _seen.Count == 0 ? null : _seen.Values.Min();
+            }
+        }
+    }
 
     /// <summary>Something may have come.</summary>
     public void Wake() => Interlocked.Exchange(ref _woken, New()).TrySetResult();
@@ -56,7 +64,10 @@ internal sealed class RunEvents(RunExecution run, WorkerServices services)
         }
         finally
         {
-            _seen.TryRemove(me, out _);
+            lock (_seen)
+            {
+                _seen.Remove(me);
+            }
         }
     }
 
@@ -70,18 +81,26 @@ internal sealed class RunEvents(RunExecution run, WorkerServices services)
 
         try
         {
-            _seen[me] = await services.Events.SeenAsync(run.RunId, stop).ConfigureAwait(false);
+            SetSeen(me, await services.Events.SeenAsync(run.RunId, stop).ConfigureAwait(false));
             return await look().ConfigureAwait(false);
         }
         catch (Exception error) when (error is not LeaseLostException && TransientErrors.Include(error))
         {
             // A look that failed has seen nothing.
-            _seen[me] = -1;
+            SetSeen(me, -1);
             return null;
         }
         finally
         {
             run.Activity.Ended();
+        }
+    }
+
+    private void SetSeen(object wait, long seen)
+    {
+        lock (_seen)
+        {
+            _seen[wait] = seen;
         }
     }
 

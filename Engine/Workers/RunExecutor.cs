@@ -136,7 +136,7 @@ internal sealed class RunExecutor(
             throw new LeaseLostException($"Run {run.RunId} was taken away.");
         }
 
-        await services.Writer.WriteAsync(new Write(WriteKind.Leave, run.RunId, run.Epoch) { Wait = wait, SeenEvents = run.Events.Seen })
+        await services.Writer.WriteAsync(new Write(WriteKind.Leave, run.RunId, run.Epoch) { Wait = wait, SeenEvents = run.SeenEvents })
             .ConfigureAwait(false);
         services.Metrics.RunLeft(run.Claimed.Workflow, wait is null ? "given_back" : "waiting");
     }

@@ -15,10 +15,11 @@ internal sealed class StepAttempt : IStepContext, IDisposable
     private readonly RunExecution _run;
     private readonly WorkerServices _services;
     private readonly StepOptions _options;
-    private readonly CancellationTokenSource _expired = new();
-    private readonly CancellationTokenSource _stop;
+    // Only of an attempt that can expire.
+    private readonly CancellationTokenSource? _expired;
+    private readonly CancellationTokenSource? _stop;
     private readonly ITimer? _clock;
-    private readonly SemaphoreSlim _committing = new(1);
+    private SemaphoreSlim? _committing;
     private readonly long _began;
     private long _alive;
     private volatile bool _ended;
@@ -34,10 +35,12 @@ internal sealed class StepAttempt : IStepContext, IDisposable
         Attempt = attempt;
         StoredCheckpoint = checkpoint;
         _began = _alive = services.Time.GetTimestamp();
-        _stop = CancellationTokenSource.CreateLinkedTokenSource(stop, _expired.Token);
-        CancellationToken = _stop.Token;
+        CancellationToken = stop;
         if (options.StartToClose is not null || options.HeartbeatTimeout is not null)
         {
+            _expired = new CancellationTokenSource();
+            _stop = CancellationTokenSource.CreateLinkedTokenSource(stop, _expired.Token);
+            CancellationToken = _stop.Token;
             var look = TimeSpan.FromTicks(Math.Clamp(
                 Math.Min(options.StartToClose?.Ticks ?? long.MaxValue, options.HeartbeatTimeout?.Ticks ?? long.MaxValue) / 10,
                 TimeSpan.TicksPerMillisecond * 10,
@@ -85,7 +88,8 @@ internal sealed class StepAttempt : IStepContext, IDisposable
     public async Task CommitAsync<T>(T checkpoint, Func<NpgsqlTransaction, CancellationToken, Task>? alongside = null)
     {
         // Not CancellationToken: work that is done is kept, even while stopping; a lost lease is refused by the epoch.
-        await _committing.WaitAsync(CancellationToken.None).ConfigureAwait(false);
+        var committing = LazyInitializer.EnsureInitialized(ref _committing, () => new SemaphoreSlim(1));
+        await committing.WaitAsync(CancellationToken.None).ConfigureAwait(false);
         try
         {
             ThrowIfEnded();
@@ -117,7 +121,7 @@ internal sealed class StepAttempt : IStepContext, IDisposable
         }
         finally
         {
-            _committing.Release();
+            committing.Release();
         }
     }
 
@@ -156,8 +160,8 @@ internal sealed class StepAttempt : IStepContext, IDisposable
     public void Dispose()
     {
         End();
-        _stop.Dispose();
-        _expired.Dispose();
+        _stop?.Dispose();
+        _expired?.Dispose();
     }
 
     private void ThrowIfEnded()
@@ -186,7 +190,7 @@ internal sealed class StepAttempt : IStepContext, IDisposable
 
         try
         {
-            _expired.Cancel();
+            _expired!.Cancel();
         }
         catch (ObjectDisposedException)
         {

@@ -101,7 +101,7 @@ internal sealed class StepRunner(RunExecution run, WorkerServices services)
 
     private async Task<(StepResult? Result, Exception? Error)> AttemptAsync(StepAttempt context, Func<StepAttempt, Task<StepResult>> body)
     {
-        run.Attempts.TryAdd(context, 0);
+        run.Began(context);
         try
         {
             services.Signals.Raise(WorkerMoment.AttemptStarted, run.RunId, context.Name);
@@ -140,7 +140,7 @@ internal sealed class StepRunner(RunExecution run, WorkerServices services)
         finally
         {
             context.End();
-            run.Attempts.TryRemove(context, out _);
+            run.Ended(context);
             run.Activity.Ended();
         }
     }
@@ -148,14 +148,10 @@ internal sealed class StepRunner(RunExecution run, WorkerServices services)
     // Code that heeds its token ends soon after it fires; code that does not is left behind after the grace.
     private async Task EndsOrIsToStopAsync(Task code, StepAttempt context)
     {
-        var told = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var registration = context.CancellationToken.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), told);
-        await using (registration.ConfigureAwait(false))
+        await code.WaitAsync(context.CancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (code.IsCompleted)
         {
-            if (await Task.WhenAny(code, told.Task).ConfigureAwait(false) == code)
-            {
-                return;
-            }
+            return;
         }
 
         using var ended = new CancellationTokenSource();

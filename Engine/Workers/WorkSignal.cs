@@ -9,9 +9,10 @@ namespace Exporter.Engine.Workers;
 
 /// <summary>
 /// Listens for notifications of new work, so that polling need not be quick. Only shortens waits: LISTEN may die silently
-/// or not work at all behind a pooler, and nothing but latency is lost then.
+/// or not work at all behind a pooler, and nothing but latency is lost then. Behind a pooler it would be left behind in a session
+/// that others use, so it is not even tried there.
 /// </summary>
-internal sealed class WorkSignal(EngineDatabase database, TimeProvider time, ILogger<WorkSignal> logger) : BackgroundService
+internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeProvider time, ILogger<WorkSignal> logger) : BackgroundService
 {
     private static readonly TimeSpan Probe = TimeSpan.FromSeconds(30);
 
@@ -23,8 +24,15 @@ internal sealed class WorkSignal(EngineDatabase database, TimeProvider time, ILo
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        await gate.PassAsync(stoppingToken).ConfigureAwait(false);
         while (!stoppingToken.IsCancellationRequested)
         {
+            if (database is { IsPooled: true, ListenThrough: null })
+            {
+                await Task.Delay(Probe, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                continue;
+            }
+
             try
             {
                 await ListenAsync(stoppingToken).ConfigureAwait(false);

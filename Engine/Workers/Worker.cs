@@ -16,7 +16,7 @@ internal sealed record WorkerSettings(string Queue, WorkerOptions Options, IRead
 
 /// <summary>Executes the runs of one queue, in one session after the other for as long as its host lives.</summary>
 internal sealed class Worker(
-    WorkerSettings settings, EngineDatabase database, PayloadCodec codec, EngineClient client, IServiceScopeFactory scopes, WorkSignal signal,
+    WorkerSettings settings, EngineDatabase database, SchemaGate gate, PayloadCodec codec, EngineClient client, IServiceScopeFactory scopes, WorkSignal signal,
     TimeProvider time, EngineMetrics metrics, WorkerSignals signals, ILogger<Worker> logger) : BackgroundService
 {
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
@@ -24,11 +24,15 @@ internal sealed class Worker(
     /// <summary>The session of now; null before the first.</summary>
     public WorkerSession? Session { get; private set; }
 
+    /// <summary>How it is doing.</summary>
+    public WorkerState State => new(
+        settings.Queue, Session?.Phase ?? WorkerPhase.Starting, settings.Options.Slots, Session?.Held.Count() ?? 0, Session?.LastClaimAge);
+
     public TimeSpan LeasePeriod => settings.Options.LeasePeriod;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        while (!stoppingToken.IsCancellationRequested)
+        while (await gate.PassAsync(stoppingToken).ConfigureAwait(false))
         {
             var session = new WorkerSession(settings, database, codec, client, scopes, time, metrics, signals, logger);
             await using var ending = session.ConfigureAwait(false);

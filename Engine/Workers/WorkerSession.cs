@@ -17,8 +17,9 @@ namespace Exporter.Engine.Workers;
 internal sealed class WorkerSession : IAsyncDisposable
 {
     private static readonly TimeSpan ShowInterval = TimeSpan.FromSeconds(1);
-    private const int ForgottenAtOnce = 500;
     private static readonly TimeSpan ShortPause = TimeSpan.FromMilliseconds(5);
+    private const int BacklogPauses = 4;
+    private static readonly TimeSpan BacklogPause = TimeSpan.FromMilliseconds(3);
     private readonly WorkerSettings _settings;
     private readonly WorkerOptions _options;
     private readonly TimeProvider _time;
@@ -28,6 +29,7 @@ internal sealed class WorkerSession : IAsyncDisposable
     private readonly WorkerServices _services;
     private readonly RunExecutor _executor;
     private readonly LeaseKeeper _lease;
+    private readonly WorkerSweep _sweep;
     private readonly ConcurrentDictionary<Guid, (RunExecution Run, Task Left)> _runs = new();
     private readonly WorkflowOffer _offer;
     private readonly SemaphoreSlim _wake = new(0);
@@ -35,6 +37,8 @@ internal sealed class WorkerSession : IAsyncDisposable
     private readonly SemaphoreSlim _steer = new(0);
     private volatile bool _stopping;
     private volatile bool _strays;
+    private volatile WorkerPhase _phase = WorkerPhase.Starting;
+    private long _claimed;
 
     public WorkerSession(
         WorkerSettings settings, EngineDatabase database, PayloadCodec codec, EngineClient client, IServiceScopeFactory scopes, TimeProvider time,
@@ -46,13 +50,14 @@ internal sealed class WorkerSession : IAsyncDisposable
         _logger = logger;
         _offer = settings.Offer;
         WorkerId = Guid.CreateVersion7();
-        _data = database.OpenFor(WorkerId, _options.Writers + Math.Min(_options.Slots, 8) + 3);
+        _data = database.OpenFor(WorkerId, _options.Writers + Math.Min(_options.Slots, 8) + 4);
         _store = new WorkerStore(_data, WorkerId);
         var writes = new WriteStore(_data, WorkerId);
         var writer = new CommitWriter(writes, _options.Writers, time, metrics, logger);
         _services = new WorkerServices(WorkerId, _options, writer, writes, new EventStore(_data), client, codec, time, metrics, signals, logger);
         _executor = new RunExecutor(_services, scopes, settings.Workflows);
         _lease = new LeaseKeeper(_store, _options, TestClock.Unmoved(time), logger);
+        _sweep = new WorkerSweep(settings, _store, _services, Wake, () => Ring(_carry));
     }
 
     public Guid WorkerId { get; }
@@ -60,24 +65,20 @@ internal sealed class WorkerSession : IAsyncDisposable
     /// <summary>The runs that are here now.</summary>
     public IEnumerable<RunExecution> Held => _runs.Values.Select(held => held.Run);
 
+    public WorkerPhase Phase => _lease.IsLost ? WorkerPhase.Lost : _phase;
+
+    /// <summary>How long ago it last asked for runs and got an answer; null before the first.</summary>
+    public TimeSpan? LastClaimAge => Interlocked.Read(ref _claimed) is > 0 and var claimed ? _time.GetElapsedTime(claimed) : null;
+
     /// <summary>A test has moved the clock: look at once for whatever may be due.</summary>
     public void LookNow()
     {
         Wake();
-        if (_carry.CurrentCount == 0)
-        {
-            _carry.Release();
-        }
+        Ring(_carry);
     }
 
     /// <summary>Work may be waiting: look now.</summary>
-    public void Wake()
-    {
-        if (_wake.CurrentCount == 0)
-        {
-            _wake.Release();
-        }
-    }
+    public void Wake() => Ring(_wake);
 
     /// <summary>Something is asked of a run, which may be held here.</summary>
     public void Steer(Guid runId, string order)
@@ -96,15 +97,11 @@ internal sealed class WorkerSession : IAsyncDisposable
                 held.Run.BeginStop();
                 break;
             case "event":
-                held.Run.Events.Wake();
+                held.Run.WakeEvents();
                 break;
             case "drop":
                 // Somebody who was told late may mean an earlier claim: what stands in the database counts.
-                if (_steer.CurrentCount == 0)
-                {
-                    _steer.Release();
-                }
-
+                Ring(_steer);
                 break;
         }
     }
@@ -116,10 +113,13 @@ internal sealed class WorkerSession : IAsyncDisposable
         var sent = TestClock.Unmoved(_time).GetTimestamp();
         await _store.RegisterAsync(_options.Name, _settings.Queue, _options.Slots, _options.LeasePeriod, _settings.Offer, stop).ConfigureAwait(false);
         _lease.Granted(sent);
+        _phase = WorkerPhase.Active;
         EngineLog.WorkerStarted(_logger, _options.Name, WorkerId, _settings.Queue, _options.Slots);
         using var end = CancellationTokenSource.CreateLinkedTokenSource(_lease.Lost);
+        var dropping = _lease.Lost.UnsafeRegister(static session => ((WorkerSession)session!).DropAll(), this);
+        await using var droppingNoMore = dropping.ConfigureAwait(false);
         var keeping = _lease.KeepAsync(() => _runs.Count, () => _stopping, _services.Writer, SteerAsync, end.Token);
-        var beside = Task.WhenAll(SweepAsync(end.Token), ShowAsync(end.Token), CarryAsync(end.Token), SteerWhenToldAsync(end.Token));
+        var beside = Task.WhenAll(_sweep.RunAsync(end.Token), ShowAsync(end.Token), CarryAsync(end.Token), SteerWhenToldAsync(end.Token));
         await ClaimAsync(stop).ConfigureAwait(false);
         _stopping = true;
         if (_lease.IsLost)
@@ -141,6 +141,7 @@ internal sealed class WorkerSession : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        _phase = WorkerPhase.Stopped;
         _services.Writer.GiveUp();
         await _services.Writer.DisposeAsync().ConfigureAwait(false);
         var refused = _services.Writer.TakeRefused();
@@ -163,11 +164,26 @@ internal sealed class WorkerSession : IAsyncDisposable
         _steer.Dispose();
     }
 
+    private static void Ring(SemaphoreSlim bell)
+    {
+        if (bell.CurrentCount == 0)
+        {
+            bell.Release();
+        }
+    }
+
     private async Task ClaimAsync(CancellationToken stop)
     {
         using var either = CancellationTokenSource.CreateLinkedTokenSource(stop, _lease.Lost);
+        var backlog = false;
         while (!either.IsCancellationRequested)
         {
+            // While more is waiting than there are slots, a few at a time would cost more than they gain.
+            for (var pauses = 0; backlog && pauses < BacklogPauses && _options.Slots - _runs.Count < _options.Slots / 2 && !either.IsCancellationRequested; pauses++)
+            {
+                await Task.Delay(BacklogPause, _time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
             var free = Math.Min(_options.Slots - _runs.Count, 1000);
             var claimed = 0;
             try
@@ -183,7 +199,8 @@ internal sealed class WorkerSession : IAsyncDisposable
                 EngineLog.TriedAgain(_logger, "Claiming runs", ErrorText.Of(error));
             }
 
-            if (claimed < free || free == 0)
+            backlog = free > 0 && claimed == free;
+            if (!backlog)
             {
                 var again = free > 0 && _store.ClaimAgainIn < _options.PollInterval ? _store.ClaimAgainIn.Value : _options.PollInterval;
                 await ((Task)_wake.WaitAsync(again, either.Token)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -200,6 +217,7 @@ internal sealed class WorkerSession : IAsyncDisposable
         }
 
         var claimed = await _store.ClaimAsync(_settings.Queue, _offer, limit, CancellationToken.None).ConfigureAwait(false);
+        Interlocked.Exchange(ref _claimed, _time.GetTimestamp());
         _services.Metrics.RunsClaimed(_settings.Queue, claimed.Count);
         var again = claimed.FindAll(run => run.Epoch > 1);
         if (again.Count > 0)
@@ -209,9 +227,15 @@ internal sealed class WorkerSession : IAsyncDisposable
 
         foreach (var run in claimed)
         {
-            var execution = new RunExecution(run, _services, _lease.Lost);
+            var execution = new RunExecution(run, _services);
             var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             _runs[run.RunId] = (execution, ExecuteAsync(execution, begin.Task));
+            if (_lease.IsLost)
+            {
+                // It was lost before this run could be seen by who drops them all.
+                execution.Drop();
+            }
+
             begin.SetResult();
         }
 
@@ -227,18 +251,34 @@ internal sealed class WorkerSession : IAsyncDisposable
         }
 
         _runs.TryRemove(run.RunId, out _);
-        run.Dispose();
-        if (run.HasFamily && _carry.CurrentCount == 0)
+        if (run.HasFamily)
         {
-            _carry.Release();
+            Ring(_carry);
         }
 
         Wake();
     }
 
+    private void DropAll()
+    {
+        foreach (var (run, _) in _runs.Values)
+        {
+            try
+            {
+                run.Drop();
+            }
+            catch (AggregateException error)
+            {
+                // What the run's code does when it is told must not keep the others from being told.
+                EngineLog.TriedAgain(_logger, $"Telling run {run.RunId} that the lease is lost", ErrorText.Of(error));
+            }
+        }
+    }
+
     // Steps in progress may end, none begins; then they are told to end; then the runs are given back.
     private async Task StopAsync()
     {
+        _phase = WorkerPhase.Draining;
         EngineLog.WorkerStopping(_logger, WorkerId, _runs.Count);
         foreach (var (run, _) in _runs.Values)
         {
@@ -264,12 +304,7 @@ internal sealed class WorkerSession : IAsyncDisposable
     private async Task SteerAsync(CancellationToken cancellationToken)
     {
         var held = _runs.ToArray();
-        if (held.Length == 0)
-        {
-            return;
-        }
-
-        foreach (var (runId, order) in await _store.SteeredAsync([.. held.Select(run => run.Key)], cancellationToken).ConfigureAwait(false))
+        foreach (var (runId, order) in held.Length == 0 ? [] : await _store.SteeredAsync([.. held.Select(run => run.Key)], cancellationToken).ConfigureAwait(false))
         {
             if (order != "drop")
             {
@@ -307,8 +342,8 @@ internal sealed class WorkerSession : IAsyncDisposable
         }
     }
 
-    // The ends of runs are carried to their parents and children at once when this worker has ended one, and now and then for
-    // whatever others have left.
+    // The ends of runs are carried to their parents and children at once when this worker has ended one, and whatever others have
+    // left when a sweep has seen it.
     private async Task CarryAsync(CancellationToken end)
     {
         while (!end.IsCancellationRequested)
@@ -330,7 +365,7 @@ internal sealed class WorkerSession : IAsyncDisposable
                 return;
             }
 
-            await ((Task)_carry.WaitAsync(_options.LeasePeriod / 4, end)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await ((Task)_carry.WaitAsync(end)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
@@ -342,7 +377,7 @@ internal sealed class WorkerSession : IAsyncDisposable
             await Task.Delay(ShowInterval, _time, end).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             foreach (var (run, _) in end.IsCancellationRequested ? [] : _runs.Values)
             {
-                foreach (var attempt in run.Attempts.Keys)
+                foreach (var attempt in run.Attempts)
                 {
                     if (attempt.Took >= ShowInterval)
                     {
@@ -350,46 +385,6 @@ internal sealed class WorkerSession : IAsyncDisposable
                     }
                 }
             }
-        }
-    }
-
-    // A few small batches at a time: nobody waits for it, and others want the disk as well.
-    private async Task ForgetAsync(CancellationToken end)
-    {
-        for (var batch = 0; batch < 10 && _options.KeepFinished is { } keep; batch++)
-        {
-            if (await _store.ForgetAsync(keep, ForgottenAtOnce, end).ConfigureAwait(false) < ForgottenAtOnce)
-            {
-                return;
-            }
-        }
-    }
-
-    private async Task SweepAsync(CancellationToken end)
-    {
-        while (!end.IsCancellationRequested)
-        {
-            try
-            {
-                var (lost, freed) = await _store.SweepAsync(_options.LeasePeriod, end).ConfigureAwait(false);
-                lost.ForEach(worker => EngineLog.OtherWorkerLost(_logger, worker.Name, worker.Id));
-                if (freed > 0)
-                {
-                    Wake();
-                }
-
-                await ForgetAsync(end).ConfigureAwait(false);
-            }
-            catch (Exception error) when (!end.IsCancellationRequested)
-            {
-                EngineLog.TriedAgain(_logger, "Sweeping", ErrorText.Of(error));
-            }
-            catch (Exception)
-            {
-                return;
-            }
-
-            await Task.Delay(_options.LeasePeriod / 4, _time, end).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 }

@@ -15,7 +15,8 @@ internal sealed class WorkflowContext : IWorkflowContext
 
     private readonly RunExecution _run;
     private readonly WorkerServices _services;
-    private readonly WorkflowContext? _shielded;
+    private readonly bool _isShielded;
+    private WorkflowContext? _shielded;
     private int _nextPlace;
 
     public WorkflowContext(RunExecution run, WorkerServices services, bool isShielded = false)
@@ -23,7 +24,7 @@ internal sealed class WorkflowContext : IWorkflowContext
         _run = run;
         _services = services;
         _nextPlace = isShielded ? FirstShieldedPlace : 0;
-        _shielded = isShielded ? null : new WorkflowContext(run, services, isShielded: true);
+        _isShielded = isShielded;
         CancellationToken = isShielded ? run.ShieldedToken : run.CancellationToken;
     }
 
@@ -39,7 +40,9 @@ internal sealed class WorkflowContext : IWorkflowContext
 
     public CancellationToken CancellationToken { get; }
 
-    public IWorkflowContext Shielded => _shielded ?? this;
+    public IWorkflowContext Shielded => _isShielded
+        ? this
+        : LazyInitializer.EnsureInitialized(ref _shielded, () => new WorkflowContext(_run, _services, isShielded: true));
 
     public Task<T> StepAsync<T>(string name, Func<IStepContext, Task<T>> body, StepOptions? options = null)
     {

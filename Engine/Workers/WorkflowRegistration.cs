@@ -30,17 +30,16 @@ internal sealed record WorkflowRegistration(
 
         var call = typeof(WorkflowRegistration)
             .GetMethod(nameof(CallCodeAsync), System.Reflection.BindingFlags.NonPublic | System.Reflection.BindingFlags.Static)!
-            .MakeGenericMethod([typeof(TWorkflow), .. contracts[0].GetGenericArguments()])
-            .CreateDelegate<Func<IServiceProvider, IWorkflowContext, PayloadCodec, byte[], Task<byte[]>>>();
-        return new WorkflowRegistration(name, call);
+            .MakeGenericMethod(contracts[0].GetGenericArguments())
+            .CreateDelegate<Func<object, IWorkflowContext, PayloadCodec, byte[], Task<byte[]>>>();
+        var make = new Lazy<ObjectFactory<TWorkflow>>(() => ActivatorUtilities.CreateFactory<TWorkflow>([]));
+        return new WorkflowRegistration(
+            name, (services, run, codec, input) => call(services.GetService<TWorkflow>() ?? make.Value(services, null), run, codec, input));
     }
 
-    private static async Task<byte[]> CallCodeAsync<TWorkflow, TInput, TOutput>(
-        IServiceProvider services, IWorkflowContext run, PayloadCodec codec, byte[] input)
-        where TWorkflow : class, IWorkflow<TInput, TOutput>
+    private static async Task<byte[]> CallCodeAsync<TInput, TOutput>(object workflow, IWorkflowContext run, PayloadCodec codec, byte[] input)
     {
-        var workflow = ActivatorUtilities.GetServiceOrCreateInstance<TWorkflow>(services);
-        var output = await workflow.RunAsync(run, codec.Read<TInput>(input, Places.Input(run.RunId))).ConfigureAwait(false);
+        var output = await ((IWorkflow<TInput, TOutput>)workflow).RunAsync(run, codec.Read<TInput>(input, Places.Input(run.RunId))).ConfigureAwait(false);
         return codec.Write(output, Places.Output(run.RunId));
     }
 }

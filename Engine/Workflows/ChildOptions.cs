@@ -22,6 +22,12 @@ public sealed record ChildOptions
     /// <summary>Lower goes first. Default 0.</summary>
     public short Priority { get; init; }
 
+    /// <summary>As <see cref="Client.StartOptions.ConcurrencyKey"/>, in the child's queue. Default none; from 1 to 200 characters.</summary>
+    public string? ConcurrencyKey { get; init; }
+
+    /// <summary>As <see cref="Client.StartOptions.ConcurrencyLimit"/>. Default 1; from 1 to 10,000.</summary>
+    public int ConcurrencyLimit { get; init; } = 1;
+
     /// <summary>What becomes of it when the parent is final first. Default it is asked to end.</summary>
     public ParentClosePolicy OnParentClose { get; init; }
 

@@ -70,9 +70,12 @@ internal sealed class CliServers : IAsyncDisposable
     }
 
     /// <summary>Starts <c>exporter worker</c>; it is alive when this returns.</summary>
-    public async Task<CliProcess> StartWorkerAsync(params string[] arguments)
+    public Task<CliProcess> StartWorkerAsync(params string[] arguments) => StartWorkerAsync(new CliCall(), arguments);
+
+    /// <summary>The same, with more variables.</summary>
+    public async Task<CliProcess> StartWorkerAsync(CliCall call, params string[] arguments)
     {
-        var worker = Cli.Start(new CliCall(), ["worker", "--name", "w1", "--grace", "1s", .. arguments]);
+        var worker = Cli.Start(call, ["worker", "--name", "w1", "--grace", "1s", .. arguments]);
         try
         {
             await Eventually.TrueAsync(

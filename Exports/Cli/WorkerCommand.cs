@@ -43,6 +43,7 @@ internal static class WorkerCommand
         options.Validate();
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ContentRootPath = AppContext.BaseDirectory });
         Log(builder.Logging, session.Output.IsJson);
+        Telemetry.AddTo(builder);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = settings.WorkerGrace + TimeSpan.FromSeconds(10));
         builder.Services
             .AddWorkflowEngine(settings.Postgres, new PayloadCodec(settings.RequiredKeys()))

@@ -113,5 +113,8 @@ returning run_id
 -- Index: run_idempotency.
 select idempotency_key, run_id from engine.run where workflow = $1 and idempotency_key = any($2)
 
+-- name: Clock
+select engine.clock()
+
 -- name: TellQueues
 select pg_notify('engine', 'queue ' || queue) from unnest($1::text[]) q(queue)

@@ -75,7 +75,15 @@ select relay_id, run_id from engine.relay where kind = 'parent_ended' order by r
 -- Index: relay_pkey.
 delete from engine.relay where relay_id = any($1)
 
+-- name: HoldRelay
+-- Index: relay_pkey. Locks: the row, until the child's end is committed. None: others have carried it, and what has become of the
+-- child since is none of its business. Who is frozen here loses the session, and with it the lock, after some seconds.
+with noted as materialized (
+  select relay_id from engine.relay where relay_id = $1 for key share
+)
+select set_config('idle_in_transaction_session_timeout', '5s', true) from noted
+
 -- name: OrphanedChildren
 -- Index: run_parent, live_run_pkey.
-select r.run_id, r.on_parent_close from engine.run r join engine.live_run l using (run_id)
+select r.run_id, r.on_parent_close, r.parent_run_id from engine.run r join engine.live_run l using (run_id)
 where r.parent_run_id = any($1) and r.on_parent_close <> 'abandon'

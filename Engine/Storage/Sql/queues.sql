@@ -63,13 +63,13 @@ left join lateral (
   where l.state = 'queued' and l.queue = $1 and l.priority = p.priority and l.concurrency_key = p.concurrency_key
     and l.concurrency_key is not null and l.due_at <= engine.clock()
     and case when l.version is null then l.workflow else l.workflow || '@' || l.version end = any($2)
-  order by l.due_at, l.run_id limit (select runs from few)
+  order by l.due_at limit (select runs from few)
 ) c on true
 union all
 (select l.priority, null, l.run_id, l.due_at, null, null, null, null from engine.live_run l
  where l.state = 'queued' and l.queue = $1 and l.concurrency_key is null and l.due_at <= engine.clock()
     and case when l.version is null then l.workflow else l.workflow || '@' || l.version end = any($2)
- order by l.priority, l.due_at, l.run_id limit $3)
+ order by l.priority, l.due_at limit $3)
 
 -- name: ClaimPicked
 -- Index: live_run_pkey, queue_limit_pkey. Locks: under the queue's advisory lock, as ClaimRuns: the own worker row FOR KEY
@@ -128,3 +128,15 @@ select pg_notify('engine', 'queue ' || $1)
 -- name: GetLimit
 -- Index: queue_limit_pkey.
 select max_running, rate_count, rate_period, burst from engine.queue_limit where queue = $1 and concurrency_key = $2
+
+-- name: MeasureQueue
+-- Index: live_run_ready, live_run_ready_key. How many runs are due and wait for a slot, and for how long the oldest has been
+-- due; of each kind at most 100,000 are looked at.
+select least(count(*), 100000), coalesce(extract(epoch from engine.clock() - min(d.due_at)), 0)::float8
+from (
+  (select l.due_at from engine.live_run l
+   where l.state = 'queued' and l.queue = $1 and l.concurrency_key is null and l.due_at <= engine.clock() limit 100000)
+  union all
+  (select l.due_at from engine.live_run l
+   where l.state = 'queued' and l.queue = $1 and l.concurrency_key is not null and l.due_at <= engine.clock() limit 100000)
+) d

@@ -6,24 +6,28 @@ select engine.clock()
 -- name: PutSchedule
 -- Index: schedule_pkey. Locks: the row. What has its outcome keeps it.
 insert into engine.schedule
-  (schedule_id, spec, workflow, queue, priority, input, tags, catch_up_window, settled_to, next_occurrence, next_at, overlap)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+  (schedule_id, spec, workflow, queue, priority, input, tags, catch_up_window, settled_to, next_occurrence, next_at, overlap,
+  concurrency_key, concurrency_limit)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 on conflict (schedule_id) do update
 set spec = excluded.spec, workflow = excluded.workflow, queue = excluded.queue, priority = excluded.priority,
   input = excluded.input, tags = excluded.tags, catch_up_window = excluded.catch_up_window,
   settled_to = excluded.settled_to, next_occurrence = excluded.next_occurrence, next_at = excluded.next_at,
-  overlap = excluded.overlap, blocked = false, updated_at = engine.clock()
+  overlap = excluded.overlap, concurrency_key = excluded.concurrency_key, concurrency_limit = excluded.concurrency_limit,
+  blocked = false, updated_at = engine.clock()
 
 -- name: LockSchedule
 -- Index: schedule_pkey. Locks: the row.
 select schedule_id, spec::text, workflow, queue, priority, input, tags::text, catch_up_window, overlap, paused, note,
-  settled_to, next_occurrence, next_at, skip_until, buffered, blocked, created_at, updated_at, engine.clock()
+  settled_to, next_occurrence, next_at, skip_until, buffered, blocked, created_at, updated_at, engine.clock(),
+  concurrency_key, concurrency_limit
 from engine.schedule where schedule_id = $1 for update
 
 -- name: ListSchedules
 -- Index: schedule_pkey. The schedule $1, or without it those after $2.
 select schedule_id, spec::text, workflow, queue, priority, input, tags::text, catch_up_window, overlap, paused, note,
-  settled_to, next_occurrence, next_at, skip_until, buffered, blocked, created_at, updated_at, engine.clock()
+  settled_to, next_occurrence, next_at, skip_until, buffered, blocked, created_at, updated_at, engine.clock(),
+  concurrency_key, concurrency_limit
 from engine.schedule where schedule_id >= coalesce($1, $2) and ($1 is null or schedule_id = $1) and ($1 is not null or schedule_id > $2)
 order by schedule_id limit $3
 
@@ -49,27 +53,34 @@ with gone as (
 select count(*) from gone
 
 -- name: TakeDue
--- Index: schedule_due. Locks: one row, skipping those that others decide. Not $1: they have had their batch of this round.
-select schedule_id from engine.schedule
-where not blocked and next_at <= engine.clock() and schedule_id <> all($1::text[])
-order by next_at
-limit 1
-for update skip locked
+-- Index: schedule_due. Locks: one row, skipping those that others decide. Not $1: they have had their batch of this round. A
+-- firer that is frozen with a schedule in its hands loses its session, and with it the lock, after some seconds.
+with due as materialized (
+  select schedule_id from engine.schedule
+  where not blocked and next_at <= engine.clock() and schedule_id <> all($1::text[])
+  order by next_at
+  limit 1
+  for update skip locked
+)
+select schedule_id, set_config('idle_in_transaction_session_timeout', '5s', true) from due
 
 -- name: TakeReady
 -- Index: schedule_buffered, occurrence_buffered, occurrence_running. Locks: one row, skipping those that others decide. A
 -- schedule whose buffer has one that may start: nothing of it is going, and it is not paused or somebody asked for that one.
-select s.schedule_id from engine.schedule s
-where s.buffered > 0 and not s.blocked
-  and (not s.paused or exists (
-    select from engine.occurrence c
-    where c.schedule_id = s.schedule_id and c.outcome = 'buffered' and c.cause <> 'schedule'))
-  and not exists (
-    select from engine.occurrence c join engine.live_run l using (run_id)
-    where c.schedule_id = s.schedule_id and c.running)
-order by s.schedule_id
-limit 1
-for update of s skip locked
+with ready as materialized (
+  select s.schedule_id from engine.schedule s
+  where s.buffered > 0 and not s.blocked
+    and (not s.paused or exists (
+      select from engine.occurrence c
+      where c.schedule_id = s.schedule_id and c.outcome = 'buffered' and c.cause <> 'schedule'))
+    and not exists (
+      select from engine.occurrence c join engine.live_run l using (run_id)
+      where c.schedule_id = s.schedule_id and c.running)
+  order by s.schedule_id
+  limit 1
+  for update of s skip locked
+)
+select schedule_id, set_config('idle_in_transaction_session_timeout', '5s', true) from ready
 
 -- name: CloseEnded
 -- Index: occurrence_running, live_run_pkey. The schedule's row is locked.

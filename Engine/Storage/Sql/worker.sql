@@ -21,7 +21,7 @@ insert into engine.worker_offer (worker_id, workflow, version) select $1, o.name
 select k.run_id,
   case when l.run_id is null then 'drop' when l.cancel_requested_at is not null then 'cancel' else 'pause' end
 from unnest($2::uuid[]) k(run_id)
-left join engine.live_run l on l.run_id = k.run_id and l.worker_id = $1
+left join engine.live_run l on l.run_id = k.run_id and l.run_id = any($2) and l.worker_id is not distinct from $1
 where l.run_id is null or l.cancel_requested_at is not null or l.pause_requested_at is not null
 
 -- name: StopWorker
@@ -32,6 +32,20 @@ where worker_id = $1 and state in ('active', 'stopping')
 -- name: CountRefused
 -- Index: worker_pkey. For a worker that is lost already, so that its refused writes are seen.
 update engine.worker set refused_writes = refused_writes + $2 where worker_id = $1
+
+-- name: FindChores
+-- Index: live_run_held, outcome_finished, live_run_deadline, relay_pkey. Whether a sweep, which is a handful of statements, would
+-- find anything to do: workers to be marked or forgotten, runs or sessions of lost ones, runs kept for longer than $1; and
+-- whether deadlines have passed or ends of runs are to be carried.
+select
+  exists (
+    select 1 from engine.worker w
+    where (w.state in ('active', 'stopping') and w.lease_until < engine.clock())
+      or (w.state = 'lost' and w.lease_until > engine.clock() - interval '1 hour')
+      or (w.state in ('lost', 'stopped') and w.renewed_at < engine.clock() - interval '7 days')
+      or (w.state in ('lost', 'stopped') and exists (select 1 from engine.live_run l where l.worker_id = w.worker_id)))
+  or exists (select 1 from engine.outcome where finished_at < engine.clock() - $1::interval),
+  exists (select 1 from engine.live_run where deadline_at <= engine.clock()) or exists (select 1 from engine.relay)
 
 -- name: MarkLost
 -- Locks: worker rows, skipping those of others that sweep; waits for no claim, which holds the row FOR KEY SHARE.
@@ -126,11 +140,12 @@ with due as materialized (
   where state = 'waiting' and due_at <= engine.clock()
   order by due_at limit 1000 for update skip locked
 )
-update engine.live_run l set state = 'queued' from due where l.run_id = due.run_id
+update engine.live_run set state = 'queued' where run_id = any(array(select run_id from due))
 
 -- name: ClaimRuns
 -- Index: live_run_ready. Locks: the own worker row FOR KEY SHARE, so that it cannot be swept meanwhile, then live_run rows,
--- skipping locked ones. Takes nothing where NeedsGuard (queues.sql) says so: then limits and turns have to be kept.
+-- skipping locked ones. Takes nothing where NeedsGuard (queues.sql) says so: then limits and turns have to be kept. After
+-- PlanForMany (writes.sql): otherwise the planner may sort all that waits.
 with me as materialized (
   select worker_id from engine.worker
   where worker_id = $1 and state = 'active' and lease_until > engine.clock()
@@ -143,7 +158,7 @@ with me as materialized (
     and exists (select 1 from me)
     and not exists (select 1 from engine.queue_limit where queue = $2 and concurrency_key = '')
     and not exists (select 1 from engine.live_run where state = 'queued' and queue = $2 and concurrency_key is not null)
-  order by l.priority, l.due_at, l.run_id
+  order by l.priority, l.due_at
   limit $4
   for update of l skip locked
 ), claimed as (
@@ -151,13 +166,14 @@ with me as materialized (
   set state = 'running', worker_id = $1, epoch = l.epoch + 1, claimed_at = engine.clock(),
     started_at = coalesce(l.started_at, engine.clock()), wakes_on_event = false,
     version = coalesce(l.version, (select o.version from unnest($5::text[], $6::int[]) o(name, version) where o.name = l.workflow))
-  from picked where l.run_id = picked.run_id
+  where l.run_id = any(array(select run_id from picked))
   returning l.run_id, l.workflow, l.epoch, l.base_epoch, l.priority, l.due_at, l.cancel_requested_at, l.version, l.run_attempt,
     l.has_children
 )
 select c.run_id, c.workflow, c.epoch, c.base_epoch, c.cancel_requested_at is not null, r.input, r.scheduled_for, c.version,
   c.run_attempt, r.retry::text, r.parent_run_id is not null, c.has_children
 from claimed c join engine.run r using (run_id)
+where r.run_id = any(array(select run_id from picked))
 order by c.priority, c.due_at, c.run_id
 
 -- name: GiveBackStrays
@@ -186,3 +202,20 @@ from (
   group by a.run_id, a.place
 ) a
 full join (select * from engine.open_step where run_id = any($1)) p using (run_id, place)
+
+-- name: CountStranded
+-- Index: live_run_ready, live_run_ready_key. Runs of these queues that have been due for so long and that no live worker can go
+-- on with. Looks at the first thousand of each queue, so that a long queue costs no more: what nobody takes comes to stand there.
+select count(*) from unnest($1::text[]) q(queue) cross join lateral (
+  (select l.workflow, l.version, l.due_at from engine.live_run l
+   where l.state = 'queued' and l.queue = q.queue and l.concurrency_key is null
+   order by l.priority, l.due_at limit 1000)
+  union all
+  (select l.workflow, l.version, l.due_at from engine.live_run l
+   where l.state = 'queued' and l.queue = q.queue and l.concurrency_key is not null
+   order by l.priority, l.concurrency_key, l.due_at limit 1000)
+) l
+where l.due_at <= engine.clock() - $2::interval and not exists (
+  select 1 from engine.worker w join engine.worker_offer f using (worker_id)
+  where w.queue = q.queue and w.state = 'active' and w.lease_until > engine.clock()
+    and f.workflow = l.workflow and (l.version is null or f.version = l.version))

@@ -1,0 +1,40 @@
+using System.Collections;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using OpenTelemetry;
+using OpenTelemetry.Resources;
+
+namespace Exporter.Exports.Cli;
+
+/// <summary>Sends metrics and traces to where the standard variables of OpenTelemetry say; without them, nowhere.</summary>
+internal static class Telemetry
+{
+    private const string Source = "Exporter.Engine";
+
+    public static void AddTo(HostApplicationBuilder builder)
+    {
+        // The worker's host reads no configuration; OpenTelemetry takes its variables from there.
+        var variables = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()
+            .Select(variable => KeyValuePair.Create((string)variable.Key, (string?)variable.Value))
+            .Where(variable => variable.Key.StartsWith("OTEL_", StringComparison.Ordinal) && !string.IsNullOrEmpty(variable.Value))
+            .ToDictionary();
+        if (!variables.Keys.Any(name => name is "OTEL_EXPORTER_OTLP_ENDPOINT" or "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" or "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"))
+        {
+            return;
+        }
+
+        builder.Configuration.AddInMemoryCollection(variables);
+        builder.Services.AddOpenTelemetry()
+            .ConfigureResource(resource =>
+            {
+                if (!variables.ContainsKey("OTEL_SERVICE_NAME"))
+                {
+                    resource.AddService("exporter");
+                }
+            })
+            .WithMetrics(metrics => metrics.AddMeter(Source))
+            .WithTracing(traces => traces.AddSource(Source))
+            .UseOtlpExporter();
+    }
+}
