@@ -1,5 +1,6 @@
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Scheduling;
+using Exporter.Engine.Storage;
 using Exporter.Engine.Tests.Workflows;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -90,6 +91,18 @@ public sealed class FiringTests
 
         Assert.That(await _database.ScalarAsync<string>("select note from engine.schedules where paused"), Does.StartWith("It cannot fire: \"Mars/Olympus\" is no time zone"));
         Assert.That(await _database.ScalarAsync<long>("select count(*) from engine.occurrences where schedule_id = 's'"), Is.GreaterThan(0));
+    }
+
+    [Test]
+    public async Task A_firer_that_is_frozen_holds_a_schedule_up_for_seconds_only()
+    {
+        await Schedules.PutAsync(EverySecond(), 5);
+        await using var connection = await _database.Data.OpenConnectionAsync();
+        await using var frozen = await connection.BeginTransactionAsync();
+        await Eventually.TrueAsync(async () => await ScheduleStore.TakeAsync(frozen, [], default) is not null, "it is due");
+        Assert.That(await Firer().FireOneAsync(default), Is.False, "it is in the frozen one's hands");
+        await Eventually.TrueAsync(() => Firer().FireOneAsync(default), "another one fires");
+        Assert.That(async () => await frozen.CommitAsync(), Throws.InstanceOf<Npgsql.NpgsqlException>(), "the frozen one's session is over");
     }
 
     private static Schedule EverySecond() =>

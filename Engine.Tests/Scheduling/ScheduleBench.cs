@@ -4,8 +4,10 @@ using Exporter.Engine.Client;
 using Exporter.Engine.Observability;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Scheduling;
+using Exporter.Engine.Storage;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
+using Npgsql;
 
 namespace Exporter.Engine.Tests.Scheduling;
 
@@ -39,8 +41,11 @@ internal sealed class ScheduleBench : IAsyncDisposable
         return bench;
     }
 
-    public static ScheduleFirer FirerOf(TestDatabase database) => new(
-        database.Data, TestWorker.ClientOf(database.Data), Codec, TimeProvider.System, Metrics, NullLogger<ScheduleFirer>.Instance);
+    public static ScheduleFirer FirerOf(TestDatabase database) => FirerOf(database.Data);
+
+    public static ScheduleFirer FirerOf(NpgsqlDataSource data) => new(
+        data, TestWorker.ClientOf(data), Codec, new SchemaGate(new EngineDatabase(data.ConnectionString), TimeProvider.System, NullLogger<SchemaGate>.Instance),
+        TimeProvider.System, Metrics, NullLogger<ScheduleFirer>.Instance);
 
     public static DateTimeOffset At(double hours) => Start.AddHours(hours);
 

@@ -150,6 +150,23 @@ public sealed class ScheduleClientTests
     }
 
     [Test]
+    public async Task Runs_of_a_schedule_have_its_concurrency_key_until_it_is_changed()
+    {
+        var keyed = ScheduleBench.Hourly(OverlapPolicy.AllowAll) with { ConcurrencyKey = "account 7", ConcurrencyLimit = 2 };
+        await _bench.Schedules.PutAsync(keyed, 5);
+        await _bench.FireAtAsync(2);
+        await _bench.Schedules.TriggerAsync("s");
+        await _bench.Schedules.PutAsync(keyed with { ConcurrencyKey = null }, 5);
+        await _bench.FireAtAsync(3);
+        Assert.That(
+            await _bench.Database.ScalarAsync<string>("select string_agg(concat_ws(' x ', concurrency_key, concurrency_limit), ', ' order by created_at, run_id) from engine.runs"),
+            Is.EqualTo("account 7 x 2, account 7 x 2, account 7 x 2, "));
+        Assert.That((await _bench.Schedules.ListAsync())[0].Schedule.ConcurrencyKey, Is.Null);
+        var error = await Assert.ThrowsAsync<ArgumentException>(() => _bench.Schedules.PutAsync(keyed with { ConcurrencyLimit = 0 }, 5));
+        Assert.That(error!.Message, Does.Contain("ConcurrencyLimit must be from 1 to 10,000"));
+    }
+
+    [Test]
     public async Task A_change_of_the_policy_holds_for_what_comes()
     {
         await _bench.Schedules.PutAsync(ScheduleBench.Hourly(), 5);

@@ -35,16 +35,16 @@ public sealed class FenceTests
         Assert.That((await Store(_other).SweepAsync(Long, default)).Freed, Is.EqualTo(1));
         foreach (var kind in Enum.GetValues<WriteKind>().Where(kind => kind != WriteKind.Log))
         {
-            Assert.That(await Writes(_holder).CommitAsync([WriteOf(kind, 1)], default), Is.Empty, kind.ToString());
+            Assert.That(await Writes(_holder).CommitAsync([WriteOf(kind, 1)], again: true, default), Is.Empty, kind.ToString());
         }
 
         Assert.That((await Store(_other).ClaimAsync("q", Any, 1, default)).Single().Epoch, Is.EqualTo(3));
-        Assert.That(await Writes(_holder).CommitAsync([WriteOf(WriteKind.Record, 3)], default), Is.Empty, "the epoch alone is not enough");
+        Assert.That(await Writes(_holder).CommitAsync([WriteOf(WriteKind.Record, 3)], again: true, default), Is.Empty, "the epoch alone is not enough");
         Assert.That(
             await _database.ScalarAsync<long>(
                 "select (select count(*) from engine.step_record) + (select count(*) from engine.attempt_record) + (select count(*) from engine.open_step) + (select count(*) from engine.outcome)"),
             Is.Zero);
-        Assert.That(await Writes(_other).CommitAsync([WriteOf(WriteKind.Record, 3)], default), Has.Count.EqualTo(1));
+        Assert.That(await Writes(_other).CommitAsync([WriteOf(WriteKind.Record, 3)], again: true, default), Has.Count.EqualTo(1));
     }
 
     [Test]
@@ -82,7 +82,7 @@ public sealed class FenceTests
             await release.ExecuteNonQueryAsync();
         }
 
-        var write = Writes(_holder).CommitAsync([WriteOf(WriteKind.Record, 1)], default);
+        var write = Writes(_holder).CommitAsync([WriteOf(WriteKind.Record, 1)], again: true, default);
         await Eventually.TrueAsync(
             async () => await _database.ScalarAsync<long>("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'") == 1, "the write waits");
         await takeover.CommitAsync();
@@ -110,8 +110,8 @@ public sealed class FenceTests
     public async Task A_repeated_batch_is_recorded_once()
     {
         var writes = new[] { WriteOf(WriteKind.Record, 1), WriteOf(WriteKind.FailedAttempt, 1) };
-        Assert.That(await Writes(_holder).CommitAsync(writes, default), Has.Count.EqualTo(1));
-        Assert.That(await Writes(_holder).CommitAsync(writes, default), Has.Count.EqualTo(1));
+        Assert.That(await Writes(_holder).CommitAsync(writes, again: true, default), Has.Count.EqualTo(1));
+        Assert.That(await Writes(_holder).CommitAsync(writes, again: true, default), Has.Count.EqualTo(1));
         Assert.That(await _database.ScalarAsync<long>("select (select count(*) from engine.step_record) + (select count(*) from engine.attempt_record)"), Is.EqualTo(2));
     }
 
@@ -121,7 +121,7 @@ public sealed class FenceTests
         await LoseAsync();
         await Store(_other).SweepAsync(Long, default);
         Assert.That(await Store(_holder).ClaimAsync("q", Any, 1, default), Is.Empty);
-        Assert.That(await Store(_holder).RenewAsync(Long, 0, false, 0, default), Is.False);
+        Assert.That(await Store(_holder).RenewAsync(Long), Is.False);
     }
 
     [Test]

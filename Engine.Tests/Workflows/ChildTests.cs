@@ -124,6 +124,49 @@ public sealed class ChildTests
             Is.EqualTo(1 + (10 * ((int)RunState.Cancelled + (int)RunState.TimedOut + (int)RunState.Terminated))));
     }
 
+    [Test]
+    public async Task Children_with_a_key_keep_its_limit_together_with_all_others_of_the_queue()
+    {
+        await using var database = await TestDatabase.NewAsync();
+        var (now, most, together) = (0, 0, new Lock());
+        await using var worker = await StartAsync(
+            database,
+            async (run, _) =>
+            {
+                var children = new List<Guid>();
+                for (var number = 0; number < 6; number++)
+                {
+                    children.Add(await run.StartChildAsync("child", number, new ChildOptions { ConcurrencyKey = "account", ConcurrencyLimit = 2 }));
+                }
+
+                var sum = 0;
+                foreach (var child in children)
+                {
+                    sum += await run.ChildResultAsync<int>(child);
+                }
+
+                return sum;
+            },
+            (run, _) => run.StepAsync("work", async step =>
+            {
+                lock (together)
+                {
+                    most = Math.Max(most, ++now);
+                }
+
+                await Task.Delay(50, step.CancellationToken);
+                lock (together)
+                {
+                    now--;
+                }
+
+                return 1;
+            }));
+        Assert.That(await worker.ResultAsync(await worker.BeginAsync()), Is.EqualTo(6));
+        Assert.That(most, Is.EqualTo(2));
+        Assert.That(await database.ScalarAsync<long>("select count(*) from engine.runs where concurrency_key = 'account' and concurrency_limit = 2"), Is.EqualTo(6));
+    }
+
     private static Task<TestWorker> StartAsync(
         TestDatabase database, Func<IWorkflowContext, int, Task<int>> parent, Func<IWorkflowContext, int, Task<int>> child, int slots = 8) =>
         TestWorker.StartAsync(
