@@ -34,13 +34,13 @@ public sealed class CommitPointTests
 
     [Test]
     public async Task Nothing_is_lost_or_done_twice_when_a_connection_breaks_at_the_commit_of(
-        [Values("record", "finish", "signal", "child", "transaction")] string what,
+        [Values("record", "finish", "signal", "child", "transaction", "leave")] string what,
         [Values(nameof(FaultMoment.NeverArrives), nameof(FaultMoment.AnswerLost))] string moment)
     {
         var trap = new FaultTrap(Enum.Parse<FaultMoment>(moment), TextsOf(what));
         _proxy.Set(trap);
         await using var worker = await StartWorkerAsync();
-        var runId = await StartRunAsync();
+        var runId = await StartRunAsync(what);
         await trap.Sprung.WaitAsync(Limit);
         trap.Release();
         await ExpectAllOnceAsync(runId);
@@ -48,7 +48,7 @@ public sealed class CommitPointTests
 
     [Test]
     public async Task Nothing_is_lost_or_done_twice_when_a_worker_dies_at_the_commit_of(
-        [Values("record", "finish", "signal", "child", "transaction")] string what,
+        [Values("record", "finish", "signal", "child", "transaction", "leave")] string what,
         [Values(nameof(FaultMoment.NeverArrives), nameof(FaultMoment.AnswerLost))] string moment)
     {
         var trap = new FaultTrap(Enum.Parse<FaultMoment>(moment), TextsOf(what));
@@ -56,7 +56,7 @@ public sealed class CommitPointTests
         Guid runId;
         await using (var doomed = ChaosProcess.Start("commit-points", _throughProxy))
         {
-            runId = await StartRunAsync();
+            runId = await StartRunAsync(what);
             await trap.Sprung.WaitAsync(Limit);
         }
 
@@ -73,7 +73,7 @@ public sealed class CommitPointTests
         _proxy.Set(trap);
         // The run keeps its slot; given back, it could not be claimed before the late commit.
         await using var worker = await StartWorkerAsync(TimeSpan.FromSeconds(30));
-        var runId = await StartRunAsync();
+        var runId = await StartRunAsync(what);
         await trap.Sprung.WaitAsync(Limit);
         // The next attempt has begun and waits for the one whose commit is still on its way.
         await Eventually.TrueAsync(
@@ -88,6 +88,7 @@ public sealed class CommitPointTests
     {
         "record" => ["-- name: RecordSteps"],
         "finish" => ["-- name: FinishRuns"],
+        "leave" => ["-- name: LeaveRuns"],
         "signal" => ["-- name: TakeSignal", "COMMIT"],
         "child" => ["-- name: MarkParent", "COMMIT"],
         _ => ["insert into done", "COMMIT"],
@@ -98,12 +99,14 @@ public sealed class CommitPointTests
         engine => engine.AddWorkflow<CommitPointWorkflow>("points").AddWorkflow<CommitPointChild>("points-child"),
         TestWorker.Quick with { LongestWaitInSlot = longestWait, LeasePeriod = TimeSpan.FromSeconds(5) });
 
-    // Both signals are there before the first wait, so that a signal taken twice would be the second one.
-    private async Task<Guid> StartRunAsync()
+    // Both signals are there before the first wait, so that a signal taken twice would be the second one. A run gives its slot
+    // back only after a moment in which it did nothing but wait.
+    private async Task<Guid> StartRunAsync(string what)
     {
+        var sleep = what == "leave" ? 1000 : 100;
         var client = TestWorker.ClientOf(_database.Data);
         await using var connection = await _database.Data.OpenConnectionAsync();
-        var runId = (await client.StartAsync("points", 1, new StartOptions { Queue = TestWorker.Queue, StartAt = DateTimeOffset.MaxValue.AddYears(-1000) })).RunId;
+        var runId = (await client.StartAsync("points", sleep, new StartOptions { Queue = TestWorker.Queue, StartAt = DateTimeOffset.MaxValue.AddYears(-1000) })).RunId;
         await client.SignalAsync(runId, "go", "one");
         await client.SignalAsync(runId, "go", "two");
         await _database.ExecuteAsync("update engine.live_run set due_at = engine.clock()");
@@ -128,13 +131,13 @@ public sealed class CommitPointTests
 /// <summary>A commit of each kind.</summary>
 internal sealed class CommitPointWorkflow : IWorkflow<int, string>
 {
-    public async Task<string> RunAsync(IWorkflowContext run, int input)
+    public async Task<string> RunAsync(IWorkflowContext run, int sleep)
     {
         var first = await run.StepAsync("first", _ => Task.FromResult("first"));
-        await run.SleepAsync(TimeSpan.FromMilliseconds(100));
+        await run.SleepAsync(TimeSpan.FromMilliseconds(sleep));
         var one = await run.WaitForSignalAsync<string>("go");
         var two = await run.WaitForSignalAsync<string>("go");
-        var child = await run.ChildResultAsync<string>(await run.StartChildAsync("points-child", input));
+        var child = await run.ChildResultAsync<string>(await run.StartChildAsync("points-child", 1));
         var options = new StepOptions { Retry = new RetryPolicy { InitialInterval = TimeSpan.FromMilliseconds(50) } };
         var committed = await run.StepInTransactionAsync(
             "committed",

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Exporter.Engine.Observability;
+using Exporter.Engine.Tests.Benchmarks;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -18,6 +19,10 @@ internal static class Program
                 return await ChaosCommand.RunAsync(options);
             case ["commit-points", var database]:
                 return await CommitPointsAsync(database);
+            case ["bench-engine", .. var options]:
+                return await EngineBench.RunAsync(options, Console.Out);
+            case ["bench-worker", .. var options]:
+                return await BenchWorker.RunAsync(options);
             case ["stale-writes"]:
                 return await StaleWritesCommand.RunAsync(Console.Out);
             case ["chaos-worker", .. var options]:
@@ -26,7 +31,7 @@ internal static class Program
 
         if (args.Length is not (1 or 3))
         {
-            await Console.Error.WriteLineAsync("usage: stale-writes | chaos [cycles=N] [seconds=N] [seed=N] | CONNECTION_STRING [MOMENT STEP]");
+            await Console.Error.WriteLineAsync("usage: bench-engine [works=1,2] [repeat=N] [scale=X] | stale-writes | chaos [cycles=N] [seconds=N] [seed=N] | CONNECTION_STRING [MOMENT STEP]");
             return 2;
         }
 

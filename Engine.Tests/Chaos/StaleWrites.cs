@@ -2,6 +2,7 @@ using Dapper;
 using Exporter.Engine.Client;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Storage;
+using Exporter.Engine.Tests.Storage;
 using Npgsql;
 
 namespace Exporter.Engine.Tests.Chaos;
@@ -15,7 +16,7 @@ internal sealed record StaleWrite(string Call, bool After, bool During, bool? Fi
 {
     public bool IsRefused => After && During && First != false;
 
-    public override string ToString() => $"{Call,-26} {Word(After),-9} {Word(During),-9} {(First is not { } first ? "-" : first ? "passed by" : "overtaken")}";
+    public override string ToString() => $"{Call,-32} {Word(After),-9} {Word(During),-9} {(First is not { } first ? "-" : first ? "passed by" : "overtaken")}";
 
     private static string Word(bool refused) => refused ? "refused" : "accepted";
 }
@@ -26,17 +27,11 @@ internal sealed record StaleWrite(string Call, bool After, bool During, bool? Fi
 /// </summary>
 internal sealed class StaleWrites(NpgsqlDataSource data)
 {
-    public const string Title = "call                       after     during    takeover that meets it";
+    public const string Title = "call                             after     during    takeover that meets it";
     public const string OwnRows = "create table mine (run_id uuid not null)";
     private static readonly TimeSpan Lease = TimeSpan.FromMinutes(1);
     private static readonly WorkflowOffer Any = new([("any", 1)]);
     private static readonly SqlFile Sql = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/worker.sql");
-
-    private static readonly string[] Tables =
-    [
-        "engine.run", "engine.live_run", "engine.outcome", "engine.step_record", "engine.open_step", "engine.attempt_record", "engine.signal",
-        "engine.run_status", "engine.relay", "engine.worker", "mine",
-    ];
 
     // Each answers whether it was accepted.
     private static readonly Dictionary<string, Func<Zombie, Task<bool>>> Calls = new()
@@ -54,7 +49,7 @@ internal sealed class StaleWrites(NpgsqlDataSource data)
         ["give back, wait"] = zombie => zombie.WriteAsync(WriteKind.Leave),
         ["try the run again"] = zombie => zombie.WriteAsync(WriteKind.Retry),
         ["continue as new"] = zombie => zombie.WriteAsync(WriteKind.Continue),
-        ["renew the lease"] = zombie => zombie.Store.RenewAsync(Lease, 1, false, 0, default),
+        ["renew the lease"] = zombie => zombie.Store.RenewAsync(Lease),
         ["claim"] = async zombie => (await zombie.Store.ClaimAsync(zombie.Queue, Any, 10, default)).Count > 0,
         ["give back strays"] = async zombie =>
         {
@@ -89,14 +84,14 @@ internal sealed class StaleWrites(NpgsqlDataSource data)
         var run = (await other.Store.ClaimAsync(zombie.Queue, Any, 1, default)).Single();
         // What the new holder has committed must stay.
         var checkpoint = new Write(WriteKind.OpenStep, run.RunId, run.Epoch) { Name = "step", Attempt = 1, Payload = [0, 2], Wait = TimeSpan.Zero };
-        if (!(await other.Writes.CommitAsync([checkpoint], default)).Contains((run.RunId, run.Epoch)))
+        if (!(await other.Writes.CommitAsync([checkpoint], again: true, default)).Contains((run.RunId, run.Epoch)))
         {
             throw new InvalidOperationException("The new holder's own write was refused.");
         }
 
-        var before = await RowsAsync(null);
+        var before = await StoredRows.ReadAsync(data);
         var accepted = await call(zombie);
-        return !accepted && before == await RowsAsync(null);
+        return !accepted && before == await StoredRows.ReadAsync(data);
     }
 
     private async Task<bool> DuringAsync(Func<Zombie, Task<bool>> call)
@@ -111,16 +106,12 @@ internal sealed class StaleWrites(NpgsqlDataSource data)
             throw new InvalidOperationException("The takeover took nothing.");
         }
 
-        var before = await RowsAsync(connection);
+        var before = await StoredRows.ReadAsync(connection);
         var zombies = call(zombie);
-        while (!zombies.IsCompleted && await WaitingAsync() == 0)
-        {
-            await Task.Delay(5);
-        }
-
+        await StoredRows.MetAsync(data, zombies);
         await takeover.CommitAsync();
         var accepted = await zombies;
-        return !accepted && before == await RowsAsync(null);
+        return !accepted && before == await StoredRows.ReadAsync(data);
     }
 
     // The other way round: the write has begun, and holds its run until it is committed.
@@ -167,20 +158,6 @@ internal sealed class StaleWrites(NpgsqlDataSource data)
         return zombie;
     }
 
-    private async Task<string> RowsAsync(NpgsqlConnection? within)
-    {
-        await using var own = within is null ? await data.OpenConnectionAsync() : null;
-        var connection = within ?? own!;
-        var rows = string.Join(" || ", Tables.Select(table => $"(select coalesce(string_agg(t::text, ';' order by t::text), '') from {table} t)"));
-        return (await connection.ExecuteScalarAsync<string>("select " + rows))!;
-    }
-
-    private async Task<long> WaitingAsync()
-    {
-        await using var connection = await data.OpenConnectionAsync();
-        return await connection.ExecuteScalarAsync<long>("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'");
-    }
-
     // A worker that claimed a run under epoch 1 and believes that it still holds it.
     private sealed class Zombie(NpgsqlDataSource data, Guid workerId, string queue, Guid runId)
     {
@@ -205,7 +182,7 @@ internal sealed class StaleWrites(NpgsqlDataSource data)
         }
 
         public async Task<bool> WriteAsync(WriteKind kind, string? state = null) =>
-            (await Writes.CommitAsync([Write(kind, state)], default)).Contains((runId, 1));
+            (await Writes.CommitAsync([Write(kind, state)], again: true, default)).Contains((runId, 1));
 
         public Task<bool> WriteWithAsync(WriteKind kind, Func<NpgsqlTransaction, Task> body, string? state = null) => Writes.CommitWithAsync(
             runId,

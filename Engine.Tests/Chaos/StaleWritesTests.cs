@@ -1,5 +1,6 @@
 using Exporter.Engine.Storage;
 using Exporter.Engine.Testing;
+using Exporter.Engine.Tests.Chaos.Peers;
 using Npgsql;
 
 namespace Exporter.Engine.Tests.Chaos;
@@ -18,6 +19,11 @@ internal static class StaleWritesCommand
         await output.WriteLineAsync(StaleWrites.Title);
         tried.ForEach(output.WriteLine);
         await output.WriteLineAsync($"{tried.Count} calls, accepted {tried.Count(one => !one.IsRefused)}");
+        if (Environment.GetEnvironmentVariable("PEERS") == "1" && !await PeerStaleWrites.AskAsync(await server.CreateDatabaseAsync(), output))
+        {
+            return 1;
+        }
+
         return tried.Count > 0 && tried.TrueForAll(one => one.IsRefused) ? 0 : 1;
     }
 
@@ -28,7 +34,7 @@ internal static class StaleWritesCommand
             await table.ExecuteNonQueryAsync();
         }
 
-        return await new StaleWrites(data).TryAllAsync();
+        return [.. await new StaleWrites(data).TryAllAsync(), .. await new StaleDecisions(data).TryAllAsync()];
     }
 }
 
@@ -41,7 +47,7 @@ public sealed class StaleWritesTests
         await using var database = await TestDatabase.NewAsync();
         var tried = await StaleWritesCommand.TryAllAsync(database.Data);
         tried.ForEach(TestContext.Out.WriteLine);
-        Assert.That(tried, Has.Count.GreaterThan(15));
+        Assert.That(tried, Has.Count.GreaterThan(23));
         Assert.That(tried, Has.All.Matches<StaleWrite>(one => one is { IsRefused: true }));
     }
 }

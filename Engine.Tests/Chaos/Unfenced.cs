@@ -18,11 +18,10 @@ internal static class Unfenced
             statements[name] = text
                 .Replace("select l.run_id, l.epoch\n", "select l.run_id, w.epoch\n", StringComparison.Ordinal)
                 .Replace(" and l.epoch = w.epoch", "", StringComparison.Ordinal)
-                .Replace("where l.worker_id = $3", "where $3::uuid is not null", StringComparison.Ordinal)
-                .Replace(" and l.worker_id = $3", " and $3::uuid is not null", StringComparison.Ordinal);
+                .Replace("l.worker_id is not distinct from $3", "$3::uuid is not null", StringComparison.Ordinal);
         }
 
-        if (statements["LockHeld"].Contains("l.epoch", StringComparison.Ordinal) || statements["RecordSteps"].Contains("l.epoch", StringComparison.Ordinal))
+        if (Array.Exists(["LockHeld", "RecordHeld", "RecordSteps"], name => statements[name].Contains("l.epoch", StringComparison.Ordinal)))
         {
             throw new InvalidOperationException("The statements have changed: the fence is still there.");
         }
