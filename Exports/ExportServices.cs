@@ -20,6 +20,7 @@ public static class ExportServices
         services.TryAddSingleton<RunStore>();
         services.TryAddSingleton<RunControl>();
         services.TryAddSingleton<BackfillStore>();
+        services.TryAddSingleton<DeliveryStore>();
         return engine;
     }
 
@@ -38,6 +39,7 @@ public static class ExportServices
         services.TryAddSingleton<RunPlanner>();
         services.TryAddSingleton<SliceExporter>();
         services.TryAddSingleton<RunFinisher>();
+        services.TryAddSingleton<ExportPauser>();
         services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);
         services.TryAddScoped<DestinationOfRun>();
         return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow).AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow);

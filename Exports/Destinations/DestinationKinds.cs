@@ -1,5 +1,6 @@
 using Exporter.Exports.Destinations.Files;
 using Exporter.Exports.Destinations.S3;
+using Exporter.Exports.Destinations.Webhook;
 using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Destinations;
@@ -12,6 +13,7 @@ public static class DestinationKinds
     [
         FilesOptions.Kind,
         S3Options.Kind,
+        WebhookOptions.Kind,
     ];
 
     /// <summary>A kind by its name.</summary>

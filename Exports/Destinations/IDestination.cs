@@ -9,6 +9,9 @@ namespace Exporter.Exports.Destinations;
 /// </summary>
 public interface IDestination : IAsyncDisposable
 {
+    /// <summary>In which order rows must come. Default any: a slice is committed as a whole.</summary>
+    RowOrder Order => RowOrder.Any;
+
     /// <summary>Tries, step by step, what an export will do, and reports each; leaves nothing behind.</summary>
     IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken);
 
@@ -42,7 +45,25 @@ public interface ISliceSink : IAsyncDisposable
 /// <param name="Slice">The slice's number.</param>
 /// <param name="Attempt">The attempt, from 1: only for temporary names and logs.</param>
 /// <param name="FencingToken">Grows at every claim of the run.</param>
-public sealed record SliceAddress(string Export, DataInterval Interval, int Slice, int Attempt, long FencingToken);
+public sealed record SliceAddress(string Export, DataInterval Interval, int Slice, int Attempt, long FencingToken)
+{
+    /// <summary>For a destination that delivers a slice in pieces: where it says how far it is. Null when nobody keeps it; then
+    /// every attempt begins at the front.</summary>
+    public ISliceProgress? Progress { get; init; }
+}
+
+/// <summary>In which order rows come to a destination.</summary>
+public enum RowOrder
+{
+    /// <summary>As the source is quickest; another one in every attempt.</summary>
+    Any,
+
+    /// <summary>Within a slice, the same in every attempt: by the cursor column, the key, and all other columns. Slices come side by side.</summary>
+    InSlice,
+
+    /// <summary>The same, and one slice after another.</summary>
+    InRun,
+}
 
 /// <summary>What a whole run left in the destination.</summary>
 public sealed record RunManifest

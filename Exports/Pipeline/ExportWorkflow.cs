@@ -11,7 +11,8 @@ namespace Exporter.Exports.Pipeline;
 /// a step that is committed once; the end compares the counts and makes the run visible.
 /// </summary>
 internal sealed class ExportWorkflow(
-    RunStore runs, RunPlanner planner, SliceExporter exporter, RunFinisher finisher, DestinationOfRun destinations)
+    RunStore runs, RunPlanner planner, SliceExporter exporter, RunFinisher finisher, DestinationOfRun destinations,
+    ExportPauser pauser)
     : IWorkflow<ExportInput, ExportOutput>
 {
     private static readonly RetryPolicy ForEver = new() { MaximumInterval = TimeSpan.FromMinutes(10) };
@@ -22,8 +23,13 @@ internal sealed class ExportWorkflow(
             () => runs.BeginAsync(transaction, run.RunId, input, run.ScheduledFor, step.CancellationToken))).ConfigureAwait(false);
         var options = OptionsFor(order.Interval);
 
-        var plan = await run.StepAsync("plan", step => ErrorClassifier.SortedAsync(
-            () => Heartbeats.WhileAsync(step, planner.PlanAsync(order.Export, order.Interval, step.CancellationToken))), options).ConfigureAwait(false);
+        var plan = await run.StepAsync("plan", async step =>
+        {
+            var destination = await OpenAsync(step, order).ConfigureAwait(false);
+            var planned = await ErrorClassifier.SortedAsync(
+                () => Heartbeats.WhileAsync(step, planner.PlanAsync(order.Export, order.Interval, step.CancellationToken))).ConfigureAwait(false);
+            return planned with { Order = destination.Order };
+        }, options).ConfigureAwait(false);
         await run.StepInTransactionAsync("record plan", async (step, transaction) =>
         {
             await runs.PlanAsync(transaction, run.RunId, plan.Slices, step.CancellationToken).ConfigureAwait(false);
@@ -32,11 +38,12 @@ internal sealed class ExportWorkflow(
         run.Log(LogLevel.Information, string.Create(
             CultureInfo.InvariantCulture, $"{order.Interval}: {plan.Slices.Sum(slice => slice.ExpectedRows)} rows in {plan.Slices.Count} slices."));
 
-        var receipts = await run.StepsAsync("slice", plan.Slices, order.Export.Settings.ParallelSlices, async (step, slice) =>
+        var parallel = plan.Order == RowOrder.InRun ? 1 : order.Export.Settings.ParallelSlices;
+        var receipts = await run.StepsAsync("slice", plan.Slices, parallel, async (step, slice) =>
         {
             var destination = await OpenAsync(step, order).ConfigureAwait(false);
             return await ErrorClassifier.SortedAsync(
-                () => exporter.ExportAsync(step, order, plan, slice, destination), destination).ConfigureAwait(false);
+                () => pauser.PausingAsync(order.Export, destination, () => exporter.ExportAsync(step, order, plan, slice, destination)), destination).ConfigureAwait(false);
         }, options).ConfigureAwait(false);
 
         var late = await run.StepAsync("finish", async step =>

@@ -9,13 +9,14 @@ using Exporter.Exports.Sources;
 namespace Exporter.Exports.Pipeline;
 
 /// <summary>One attempt of one slice: read, write, commit at the destination, then commit here. Reading goes on while writing.</summary>
-internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, MemoryBudget memory)
+internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, DeliveryStore deliveries, MemoryBudget memory)
 {
     /// <summary>Exports a slice, or answers the receipt of an earlier attempt that died after its commit.</summary>
     public async Task<SliceReceipt> ExportAsync(
         IStepContext step, RunOrder order, ExportPlan plan, Slice slice, IDestination destination)
     {
-        if (step.TryGetCheckpoint<SliceReceipt>(out var committed))
+        var checkpoint = step.TryGetCheckpoint<SliceCheckpoint>(out var last) ? last : new SliceCheckpoint();
+        if (checkpoint.Receipt is { } committed)
         {
             return committed;
         }
@@ -23,7 +24,10 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(step.CancellationToken);
         var reader = await OpenAsync(step, order, plan, slice, stop.Token).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);
-        var address = new SliceAddress(order.Export.Name, order.Interval, slice.Number, step.Attempt, step.FencingToken);
+        var address = new SliceAddress(order.Export.Name, order.Interval, slice.Number, step.Attempt, step.FencingToken)
+        {
+            Progress = new SliceProgress(step, deliveries, slice.Number, checkpoint.Progress),
+        };
         var sink = await destination.OpenSliceAsync(address, reader.Schema, stop.Token).ConfigureAwait(false);
         await using var aborting = sink.ConfigureAwait(false);
         var rows = await MoveAsync(step, reader, sink, stop).ConfigureAwait(false);
@@ -33,7 +37,7 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
             throw new InvalidDataException($"Slice {slice.Number}: {rows} rows were read and {receipt.Rows} written.");
         }
 
-        await step.CommitAsync(receipt, (transaction, token) => runs.CommitSliceAsync(
+        await step.CommitAsync(new SliceCheckpoint { Receipt = receipt }, (transaction, token) => runs.CommitSliceAsync(
             transaction, step.RunId, receipt, reader.BytesRead, step.Attempt, step.FencingToken, token)).ConfigureAwait(false);
         return receipt;
     }
@@ -46,8 +50,9 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
         {
             export = order.Export.Name, run = step.RunId, slice = slice.Number, attempt = step.Attempt, epoch = step.FencingToken,
         });
-        return await Heartbeats.WhileAsync(
-            step, source.ReadAsync(QueryBuilder.Rows(order.Export.Model, plan.Columns, slice), queryId, comment, stop)).ConfigureAwait(false);
+        var rows = QueryBuilder.Rows(order.Export.Model, plan.Columns, slice);
+        var query = plan.Order == RowOrder.Any ? rows : QueryBuilder.InOrder(rows, order.Export.Model, plan.Columns);
+        return await Heartbeats.WhileAsync(step, source.ReadAsync(query, queryId, comment, stop)).ConfigureAwait(false);
     }
 
     private async Task<long> MoveAsync(IStepContext step, SourceReader reader, ISliceSink sink, CancellationTokenSource stop)
