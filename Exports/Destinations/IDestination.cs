@@ -9,6 +9,9 @@ namespace Exporter.Exports.Destinations;
 /// </summary>
 public interface IDestination : IAsyncDisposable
 {
+    /// <summary>Whether Map, Tuple and Nested may come as Arrow's maps, structs and lists; else they come as JSON text. Default false.</summary>
+    bool TakesNestedValues => false;
+
     /// <summary>Tries, step by step, what an export will do, and reports each; leaves nothing behind.</summary>
     IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken);
 

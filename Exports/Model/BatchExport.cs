@@ -44,7 +44,7 @@ public sealed record BatchExport
     {
         ModelName.Check("name", Name);
         ModelCheck.Model(Model);
-        ModelCheck.Format(Format);
+        FormatCheck.Validate(Format);
         Schedule.Validate();
         Settings.Validate();
         return this;

@@ -3,7 +3,7 @@ using Exporter.Exports.Destinations;
 
 namespace Exporter.Exports.Model;
 
-/// <summary>What must be true of a model and a format whatever the source and the destination are.</summary>
+/// <summary>What must be true of a model whatever the source and the destination are.</summary>
 internal static class ModelCheck
 {
     public static void Range(string setting, long value, long least, long most)
@@ -41,15 +41,6 @@ internal static class ModelCheck
         if (model.Filter is not null)
         {
             NotEmpty("filter", model.Filter);
-        }
-    }
-
-    public static void Format(FormatOptions format)
-    {
-        Range("row_group_rows", format.RowGroupRows, 1_000, 1_000_000);
-        if (format is { Format: FileFormat.JsonLines, Compression: Compression.Snappy })
-        {
-            throw new UserErrorException("compression", "json_lines cannot be compressed with snappy.", "Use zstd, gzip or none.");
         }
     }
 

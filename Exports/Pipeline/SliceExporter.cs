@@ -21,7 +21,7 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
         }
 
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(step.CancellationToken);
-        var reader = await OpenAsync(step, order, plan, slice, stop.Token).ConfigureAwait(false);
+        var reader = await OpenAsync(step, order, plan, slice, destination, stop.Token).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);
         var address = new SliceAddress(order.Export.Name, order.Interval, slice.Number, step.Attempt, step.FencingToken);
         var sink = await destination.OpenSliceAsync(address, reader.Schema, stop.Token).ConfigureAwait(false);
@@ -39,15 +39,16 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
     }
 
     // ClickHouse may think for long before its first byte, within its own timeout; that is no reason to start again.
-    private async Task<SourceReader> OpenAsync(IStepContext step, RunOrder order, ExportPlan plan, Slice slice, CancellationToken stop)
+    private async Task<SourceReader> OpenAsync(IStepContext step, RunOrder order, ExportPlan plan, Slice slice, IDestination destination, CancellationToken stop)
     {
         var queryId = $"exporter-{step.RunId:N}-{slice.Number}-{step.FencingToken}-{step.Attempt}";
         var comment = JsonSerializer.Serialize(new
         {
             export = order.Export.Name, run = step.RunId, slice = slice.Number, attempt = step.Attempt, epoch = step.FencingToken,
         });
-        return await Heartbeats.WhileAsync(
-            step, source.ReadAsync(QueryBuilder.Rows(order.Export.Model, plan.Columns, slice), queryId, comment, stop)).ConfigureAwait(false);
+        var nested = destination.TakesNestedValues && order.Export.Format.Nested == NestedValues.Native;
+        var query = QueryBuilder.Rows(order.Export.Model, plan.Columns, slice, nested);
+        return await Heartbeats.WhileAsync(step, source.ReadAsync(query, queryId, comment, stop)).ConfigureAwait(false);
     }
 
     private async Task<long> MoveAsync(IStepContext step, SourceReader reader, ISliceSink sink, CancellationTokenSource stop)

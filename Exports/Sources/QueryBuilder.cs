@@ -14,10 +14,10 @@ internal static class QueryBuilder
 {
     private const string Instant = "DateTime64(9, 'UTC')";
 
-    /// <summary>The rows of a slice, every column cast to a type that Arrow carries whole.</summary>
-    public static SourceQuery Rows(SourceModel model, IReadOnlyList<DescribedColumn> columns, Slice slice)
+    /// <summary>The rows of a slice, every column cast to a type that Arrow carries whole; <paramref name="nested"/> as <see cref="ColumnCast"/> has it.</summary>
+    public static SourceQuery Rows(SourceModel model, IReadOnlyList<DescribedColumn> columns, Slice slice, bool nested = false)
     {
-        var outer = columns.Select((column, i) => $"{ColumnCast.Apply(Alias(i), column.Type)} AS {Quote(column.Alias)}");
+        var outer = columns.Select((column, i) => $"{ColumnCast.Apply(Alias(i), column.Type, nested)} AS {Quote(column.Alias)}");
         var inner = columns.Select((column, i) => $"({SqlFragment.Check("columns", column.Expression)}) AS {Alias(i)}");
         var distinct = model.Dedup == Dedup.DistinctOn ? $" DISTINCT ON ({Keys(model)})" : "";
         var newest = model.Dedup != Dedup.LimitBy ? ""

@@ -15,6 +15,8 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
     // Intervals whose manifest of an earlier export this instance has removed: see ManifestGone.
     private readonly ConcurrentDictionary<string, bool> _changing = new();
 
+    public bool TakesNestedValues => true;
+
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
         new FilesCheck(this, _root, _keys.Start).RunAsync(cancellationToken);
 
