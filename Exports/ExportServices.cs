@@ -21,6 +21,8 @@ public static class ExportServices
         services.TryAddSingleton<RunControl>();
         services.TryAddSingleton<BackfillStore>();
         services.TryAddSingleton<DeliveryStore>();
+        services.TryAddSingleton<VerificationStore>();
+        services.TryAddSingleton<QuarantineStore>();
         return engine;
     }
 
@@ -36,12 +38,16 @@ public static class ExportServices
         services.TryAddSingleton(source);
         services.TryAddSingleton<ClickHouseSource>();
         services.TryAddSingleton(new MemoryBudget(memory));
+        services.TryAddSingleton<SliceCounter>();
+        services.TryAddSingleton<SliceSplitter>();
         services.TryAddSingleton<RunPlanner>();
         services.TryAddSingleton<SliceExporter>();
-        services.TryAddSingleton<RunFinisher>();
         services.TryAddSingleton<ExportPauser>();
         services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);
         services.TryAddScoped<DestinationOfRun>();
-        return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow).AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow);
+        services.TryAddScoped<SliceRounds>();
+        return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow)
+            .AddWorkflow<VerifyWorkflow>(VerificationStore.Workflow)
+            .AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow);
     }
 }

@@ -12,6 +12,9 @@ public interface IDestination : IAsyncDisposable
     /// <summary>In which order rows must come. Default any: a slice is committed as a whole.</summary>
     RowOrder Order => RowOrder.Any;
 
+    /// <summary>Whether Map, Tuple and Nested may come as Arrow's maps, structs and lists; else they come as JSON text. Default false.</summary>
+    bool TakesNestedValues => false;
+
     /// <summary>Tries, step by step, what an export will do, and reports each; leaves nothing behind.</summary>
     IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken);
 
@@ -23,6 +26,19 @@ public interface IDestination : IAsyncDisposable
     /// export of the same interval left that is not part of this one. May be repeated.
     /// </summary>
     Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken);
+
+    /// <summary>Removes what any attempt left of a slice, and keeps older attempts from committing it. May be repeated.</summary>
+    async Task DiscardSliceAsync(SliceAddress address, CancellationToken cancellationToken)
+    {
+        // As a slice that became empty.
+        var sink = await OpenSliceAsync(address, new Schema([], null), cancellationToken).ConfigureAwait(false);
+        await using var closing = sink.ConfigureAwait(false);
+        await sink.CommitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>What a column of this field can hold, where the destination holds less than Arrow does; null when it holds all.
+    /// Rows with other values are handled as the export's <c>bad_rows</c> says, before they come to a sink.</summary>
+    ColumnLimit? LimitOf(Field field) => null;
 
     /// <summary>Sorts an error of this destination by who has to act; null when it is not this destination's.</summary>
     ExportError? Classify(Exception exception);
@@ -47,6 +63,9 @@ public interface ISliceSink : IAsyncDisposable
 /// <param name="FencingToken">Grows at every claim of the run.</param>
 public sealed record SliceAddress(string Export, DataInterval Interval, int Slice, int Attempt, long FencingToken)
 {
+    /// <summary>The source's table, with its database or without; for names that have it. Default nothing.</summary>
+    public string Table { get; init; } = "";
+
     /// <summary>For a destination that delivers a slice in pieces: where it says how far it is. Null when nobody keeps it; then
     /// every attempt begins at the front.</summary>
     public ISliceProgress? Progress { get; init; }
@@ -73,6 +92,9 @@ public sealed record RunManifest
 
     /// <summary>The run's data interval.</summary>
     public required DataInterval Interval { get; init; }
+
+    /// <summary>The source's table, as in <see cref="SliceAddress.Table"/>.</summary>
+    public string Table { get; init; } = "";
 
     /// <summary>The run.</summary>
     public required Guid RunId { get; init; }

@@ -15,13 +15,15 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
     // Intervals whose manifest of an earlier export this instance has removed: see ManifestGone.
     private readonly ConcurrentDictionary<string, bool> _changing = new();
 
+    public bool TakesNestedValues => true;
+
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
         new FilesCheck(this, _root, _keys.Start).RunAsync(cancellationToken);
 
     public Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken) => Task.Run(
         ISliceSink () =>
         {
-            var folder = FolderOf(address.Export, address.Interval);
+            var folder = FolderOf(address.Export, address.Interval, address.Table);
             foreach (var left in Names(folder).Where(name => TemporaryName.IsOlder(name, address)))
             {
                 File.Delete(Path.Combine(folder, left));
@@ -34,7 +36,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
     public async Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken)
     {
         var document = ManifestDocument.Of(manifest);
-        var folder = FolderOf(manifest.Export, manifest.Interval);
+        var folder = FolderOf(manifest.Export, manifest.Interval, manifest.Table);
         CheckFiles(document);
 
         // A manifest must not stand beside files that it does not list, so these go first; readers of the old one are told by
@@ -54,6 +56,8 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
             cancellationToken).ConfigureAwait(false);
         _changing.TryRemove(folder, out _);
     }
+
+    public ColumnLimit? LimitOf(Field field) => FileLimits.Of(field);
 
     public ExportError? Classify(Exception exception) => FileErrors.Sort(exception);
 
@@ -80,7 +84,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
 
     private static IEnumerable<string> Names(string folder) => Directory.EnumerateFiles(folder).Select(path => Path.GetFileName(path)).ToList();
 
-    private string FolderOf(string export, DataInterval interval)
+    private string FolderOf(string export, DataInterval interval, string table)
     {
         if (!Directory.Exists(_root))
         {
@@ -88,7 +92,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
                 FilesOptions.RootSetting, $"There is no folder {_root}.", "Create or mount it on every machine that a worker runs on.");
         }
 
-        var folder = Path.Combine(_root, _keys.Folder(export, interval).TrimEnd('/'));
+        var folder = Path.Combine(_root, _keys.Folder(export, interval, table).TrimEnd('/'));
         FileFolder.Create(_root, folder);
         return folder;
     }

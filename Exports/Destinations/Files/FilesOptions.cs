@@ -13,7 +13,7 @@ internal sealed record FilesOptions
         Settings =
         [
             new(RootSetting, SettingType.Text, "The folder, as an absolute path; it must be there.") { Required = true },
-            new(PrefixSetting, SettingType.Text, "Folders below the root, separated by slashes. Default none."),
+            new(PrefixSetting, SettingType.Text, $"Folders below the root, separated by slashes, with places such as {{year}}: {SliceKeys.Places}. Default none."),
         ],
         Open = (destination, format) => new FilesDestination(DestinationOptions.Read<FilesOptions>(destination).Validate(), format),
     };

@@ -12,7 +12,7 @@ namespace Exporter.Exports.Destinations.Webhook;
 internal sealed class MessageCutter(WebhookOptions options, FormatOptions format, MessageBody body, SliceAddress address, Schema schema)
 {
     // The file format of the export says nothing here; how values look in JSON does.
-    private readonly FormatOptions _json = format with { Format = FileFormat.JsonLines, Compression = Compression.None };
+    private readonly FormatOptions _json = new() { Format = FileFormat.JsonLines, Compression = Compression.None, Nested = format.Nested, NonFinite = format.NonFinite };
     private readonly List<ReadOnlyMemory<byte>> _rows = [];
     private long _bytes;
     private int _number;

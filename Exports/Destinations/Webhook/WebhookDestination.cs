@@ -40,6 +40,9 @@ internal sealed class WebhookDestination : IDestination
     public Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken) => Task.FromResult<ISliceSink>(
         new WebhookSliceSink(_endpoints, _options, new MessageCutter(_options, _format, _body, address, schema), address));
 
+    /// <summary>Nothing: a slice of which something was delivered is not given up.</summary>
+    public Task DiscardSliceAsync(SliceAddress address, CancellationToken cancellationToken) => Task.CompletedTask;
+
     /// <summary>Nothing: every row is where it belongs once its slice is committed.</summary>
     public Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken) => Task.CompletedTask;
 
