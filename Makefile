@@ -6,12 +6,13 @@ CONFIGURATION ?= Release
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 EXPORTER := dotnet exec Exports/bin/$(CONFIGURATION)/net10.0/exporter.dll
+EXPORT_TESTS := dotnet exec Exports.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.Exports.Tests.dll
 ENGINE_TESTS := dotnet exec Engine.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.Engine.Tests.dll
 # Of bash, SECONDS is a variable of its own: only what make was told counts.
 CHAOS_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 RESTORE := $(if $(CI),--locked-mode)
 
-.PHONY: help tools build demo dev test format api bench bench-engine chaos stale-writes clean
+.PHONY: help tools build demo dev test format api bench-export bench-engine chaos stale-writes clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -39,8 +40,9 @@ api: ## Write down what is public; the build fails when it is not
 format: ## Bring the code into the format that the build asks for
 	@dotnet format
 
-bench: tools build ## Measure: memory and time of a 2 GB export
-	@dotnet exec Exports.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.Exports.Tests.dll bench
+bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all)
+	@.ci/install-tools --s3
+	@$(EXPORT_TESTS) bench $(if $(filter command line environment,$(origin ROWS)),rows=$(ROWS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(WORKS),works=$(WORKS))
 
 bench-engine: tools build ## Measure the engine beside bare SQL: WORKS (all), REPEAT (5), SCALE (1)
 	@$(ENGINE_TESTS) bench-engine $(if $(WORKS),works=$(WORKS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(SCALE),scale=$(SCALE))

@@ -23,9 +23,14 @@ internal static class Program
             return await ExportBench.RunAsync(args[1..]);
         }
 
+        if (args is ["bench-peer", ..])
+        {
+            return await BenchPeers.RunAsync(args[1..]);
+        }
+
         if (args.Length is not (3 or 6))
         {
-            await Console.Error.WriteLineAsync("usage: bench [GIB] | POSTGRES CLICKHOUSE KEY [MOMENT STEP TIMES]");
+            await Console.Error.WriteLineAsync("usage: bench [rows=N] [repeat=N] [works=pace,s3,two,large,memory] | POSTGRES CLICKHOUSE KEY [MOMENT STEP TIMES]");
             return 2;
         }
 
