@@ -12,7 +12,7 @@ ENGINE_TESTS := dotnet exec Engine.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.E
 CHAOS_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 RESTORE := $(if $(CI),--locked-mode)
 
-.PHONY: help tools build demo dev test format api bench-export bench-engine chaos stale-writes clean
+.PHONY: help tools build demo dev test format api bench-export bench-engine chaos chaos-export stale-writes clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -49,6 +49,10 @@ bench-engine: tools build ## Measure the engine beside bare SQL: WORKS (all), RE
 
 chaos: tools build ## Break workers, connections and PostgreSQL for CYCLES (60) or SECONDS, from a SEED; count what was lost or done twice
 	@$(ENGINE_TESTS) chaos $(if $(CYCLES),cycles=$(CYCLES)) $(if $(CHAOS_SECONDS),seconds=$(CHAOS_SECONDS)) $(if $(SEED),seed=$(SEED))
+
+chaos-export: build ## Break workers, ClickHouse and S3 under EXPORTS (100) exports, from a SEED; count every row where it lies
+	@.ci/install-tools --s3
+	@$(EXPORT_TESTS) chaos-export $(if $(EXPORTS),exports=$(EXPORTS)) $(if $(SEED),seed=$(SEED))
 
 stale-writes: tools build ## Try every call of a worker that has lost its run; each must be refused. PEERS=1 asks other engines too
 	@$(ENGINE_TESTS) stale-writes

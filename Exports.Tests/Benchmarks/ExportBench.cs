@@ -117,7 +117,7 @@ internal sealed class ExportBench : IAsyncDisposable
         var day = BenchTable.Days(1);
         await using var s3 = withS3 ? await LocalS3.StartAsync() : null;
         await using var worker = await BenchWorker.StartAsync(_postgres, _clickHouse, _folder);
-        await worker.ExportAsync(new DataInterval(day.Start, day.Start.AddHours(2)), Files);
+        await worker.ExportAsync(day, Files);
         for (var i = 0; i < _repetitions; i++)
         {
             Add(Ours, await worker.ExportAsync(day, Files));
@@ -219,7 +219,7 @@ internal sealed class ExportBench : IAsyncDisposable
     private async Task<Pace> PeerAsync(string peer, string source)
     {
         var day = BenchTable.Days(1);
-        var small = BenchTable.Where(new DataInterval(day.Start, day.Start.AddHours(1)));
+        var small = BenchTable.Where(new DataInterval(day.Start, day.Start.AddHours(6)));
         var start = new ProcessStartInfo(
             "dotnet",
             [

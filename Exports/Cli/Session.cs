@@ -39,6 +39,8 @@ internal sealed class Session : IAsyncDisposable
 
     public RunStore Runs => new(Data);
 
+    public AttemptStore Attempts => new(Data);
+
     public RunControl Control => new(Data, Engine, Runs);
 
     public BackfillStore Backfills => new(Data, Engine, Runs);

@@ -5,11 +5,13 @@ using Exporter.Engine.Workflows;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 using Exporter.Exports.Sources;
+using Microsoft.Extensions.Logging;
 
 namespace Exporter.Exports.Pipeline;
 
 /// <summary>One attempt of one slice: read, write, commit at the destination, then commit here. Reading goes on while writing.</summary>
-internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, MemoryBudget memory)
+internal sealed class SliceExporter(
+    ClickHouseSource source, RunStore runs, AttemptStore attempts, MemoryBudget memory, Lanes lanes, TimeProvider time, ILogger<SliceExporter> log)
 {
     /// <summary>Exports a slice, or answers the receipt of an earlier attempt that died after its commit.</summary>
     public async Task<SliceReceipt> ExportAsync(
@@ -20,21 +22,41 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
             return committed;
         }
 
+        using var lane = await lanes.TakeAsync(step).ConfigureAwait(false);
+        var attempt = await SliceAttempt.BeginAsync(
+            attempts, new AttemptId(step.RunId, slice.Number, step.FencingToken, step.Attempt), time, log, step.CancellationToken).ConfigureAwait(false);
+        await using var ending = attempt.ConfigureAwait(false);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(step.CancellationToken);
         var reader = await OpenAsync(step, order, plan, slice, stop.Token).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);
         var address = new SliceAddress(order.Export.Name, order.Interval, slice.Number, step.Attempt, step.FencingToken);
         var sink = await destination.OpenSliceAsync(address, reader.Schema, stop.Token).ConfigureAwait(false);
         await using var aborting = sink.ConfigureAwait(false);
-        var rows = await MoveAsync(step, reader, sink, stop).ConfigureAwait(false);
+        var moved = 0L;
+        attempt.Of(() => new Moved(Interlocked.Read(ref moved), reader.BytesRead, sink.BytesSent));
+        var rows = await MoveAsync(
+            step,
+            reader,
+            sink,
+            count =>
+            {
+                Interlocked.Add(ref moved, count);
+                attempt.Tick();
+            },
+            stop).ConfigureAwait(false);
         var receipt = await sink.CommitAsync(stop.Token).ConfigureAwait(false);
         if (receipt.Rows != rows)
         {
             throw new InvalidDataException($"Slice {slice.Number}: {rows} rows were read and {receipt.Rows} written.");
         }
 
-        await step.CommitAsync(receipt, (transaction, token) => runs.CommitSliceAsync(
-            transaction, step.RunId, receipt, reader.BytesRead, step.Attempt, step.FencingToken, token)).ConfigureAwait(false);
+        await step.CommitAsync(receipt, async (transaction, token) =>
+        {
+            await runs.CommitSliceAsync(
+                transaction, step.RunId, receipt, reader.BytesRead, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
+            await attempt.CommitAsync(transaction, token).ConfigureAwait(false);
+        }).ConfigureAwait(false);
+        attempt.Committed();
         return receipt;
     }
 
@@ -50,7 +72,7 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
             step, source.ReadAsync(QueryBuilder.Rows(order.Export.Model, plan.Columns, slice), queryId, comment, stop)).ConfigureAwait(false);
     }
 
-    private async Task<long> MoveAsync(IStepContext step, SourceReader reader, ISliceSink sink, CancellationTokenSource stop)
+    private async Task<long> MoveAsync(IStepContext step, SourceReader reader, ISliceSink sink, Action<int> moved, CancellationTokenSource stop)
     {
         var batches = Channel.CreateUnbounded<(RecordBatch Batch, long Bytes)>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
         var reading = ReadAsync(reader, batches.Writer, stop.Token);
@@ -63,6 +85,7 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
                 {
                     await sink.WriteAsync(batch, stop.Token).ConfigureAwait(false);
                     rows += batch.Length;
+                    moved(batch.Length);
                 }
                 finally
                 {

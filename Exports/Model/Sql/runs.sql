@@ -52,10 +52,6 @@ set state = 'committed', rows = @Rows, bytes = @Bytes, file = @File, sha256 = @S
   attempt = @Attempt, epoch = @Epoch, committed_at = engine.clock()
 where run_id = @RunId and number = @Slice
 
--- name: AddResentBytes
--- Index: slice_pkey. Locks: the row, by one statement.
-update exports.slice set resent_bytes = resent_bytes + @Bytes where run_id = @RunId and number = @Slice
-
 -- name: Receipts
 -- Index: slice_pkey.
 select json_build_object('slice', number, 'rows', rows, 'bytes', bytes, 'file', file, 'sha256', sha256)::text
