@@ -21,6 +21,8 @@ public static class ExportServices
         services.TryAddSingleton<RunControl>();
         services.TryAddSingleton<AttemptStore>();
         services.TryAddSingleton<BackfillStore>();
+        services.TryAddSingleton<VerificationStore>();
+        services.TryAddSingleton<QuarantineStore>();
         return engine;
     }
 
@@ -39,11 +41,15 @@ public static class ExportServices
         services.TryAddSingleton<ClickHouseSource>();
         services.TryAddSingleton(new MemoryBudget(plan.ReadAheadBytes));
         services.TryAddSingleton(new Lanes(plan.Lanes));
+        services.TryAddSingleton<SliceCounter>();
+        services.TryAddSingleton<SliceSplitter>();
         services.TryAddSingleton<RunPlanner>();
         services.TryAddSingleton<SliceExporter>();
-        services.TryAddSingleton<RunFinisher>();
         services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);
         services.TryAddScoped<DestinationOfRun>();
-        return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow).AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow);
+        services.TryAddScoped<SliceRounds>();
+        return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow)
+            .AddWorkflow<VerifyWorkflow>(VerificationStore.Workflow)
+            .AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow);
     }
 }

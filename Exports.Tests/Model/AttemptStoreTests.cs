@@ -91,7 +91,7 @@ public sealed class AttemptStoreTests
         Assert.That((await _database.Attempts.ListAsync(_runId)).Single().State, Is.EqualTo("failed"));
     }
 
-    private AttemptId Attempt(long epoch, int attempt) => new(_runId, 0, epoch, attempt);
+    private AttemptId Attempt(long epoch, int attempt) => new(_runId, 0, _runId, epoch, attempt);
 
     private async Task<long> ResentAsync() => (await _database.Runs.GetAsync(_runId)).ResentBytes;
 }

@@ -32,12 +32,12 @@ public sealed class AttemptStore(NpgsqlDataSource data)
 
     private static object Of(AttemptId id, Moved moved) => new
     {
-        id.RunId, id.Slice, id.Epoch, id.Attempt, moved.Rows, moved.SourceBytes, moved.SentBytes,
+        id.RunId, id.Slice, id.EngineRunId, id.Epoch, id.Attempt, moved.Rows, moved.SourceBytes, moved.SentBytes,
     };
 }
 
-/// <summary>An attempt of a slice.</summary>
-internal sealed record AttemptId(Guid RunId, int Slice, long Epoch, int Attempt);
+/// <summary>An attempt of a slice, by the run itself or by a later look at it, which is a run of the engine of its own.</summary>
+internal sealed record AttemptId(Guid RunId, int Slice, Guid EngineRunId, long Epoch, int Attempt);
 
 /// <summary>What an attempt has moved so far.</summary>
 internal readonly record struct Moved(long Rows, long SourceBytes, long SentBytes);
@@ -49,5 +49,5 @@ public sealed record ProgressView(
 
 /// <summary>A row of <c>exports.slice_attempts</c>.</summary>
 public sealed record AttemptView(
-    Guid RunId, string BatchExport, int Slice, long Epoch, int Attempt, string State, DateTimeOffset StartedAt, DateTimeOffset SeenAt,
+    Guid RunId, string BatchExport, int Slice, Guid EngineRunId, long Epoch, int Attempt, string State, DateTimeOffset StartedAt, DateTimeOffset SeenAt,
     long Rows, long SourceBytes, long SentBytes);

@@ -8,6 +8,8 @@
 create table exports.slice_attempt (
   run_id uuid not null,
   slice integer not null,
+  -- That of the run itself, or of a later look at it.
+  engine_run_id uuid not null,
   epoch bigint not null check (epoch >= 0),
   attempt integer not null check (attempt >= 1),
   started_at timestamptz not null default engine.clock(),
@@ -16,17 +18,18 @@ create table exports.slice_attempt (
   source_bytes bigint not null default 0 check (source_bytes >= 0),
   sent_bytes bigint not null default 0 check (sent_bytes >= 0),
   outcome text check (outcome in ('committed', 'failed', 'lost')),
-  primary key (run_id, slice, epoch, attempt),
+  primary key (run_id, slice, engine_run_id, epoch, attempt),
   foreign key (run_id, slice) references exports.slice (run_id, number)
 ) with (fillfactor = 70);
 
 create view exports.slice_attempts as
-select a.run_id, e.name as batch_export, a.slice, a.epoch, a.attempt, coalesce(a.outcome, 'running') as state, a.started_at, a.seen_at,
+select a.run_id, e.name as batch_export, a.slice, a.engine_run_id, a.epoch, a.attempt, coalesce(a.outcome, 'running') as state, a.started_at, a.seen_at,
   a.rows, a.source_bytes, a.sent_bytes
 from exports.slice_attempt a
 join exports.run r using (run_id)
 join exports.batch_export e using (batch_export_id);
 comment on view exports.slice_attempts is 'One row an attempt of a slice: what it has read and sent.';
+comment on column exports.slice_attempts.engine_run_id is 'The engine''s run that made it: the run itself, or a verification.';
 comment on column exports.slice_attempts.epoch is 'The epoch that it began under: it grows with every worker that takes the run.';
 comment on column exports.slice_attempts.attempt is 'From 1, within a run''s step.';
 comment on column exports.slice_attempts.state is
@@ -39,7 +42,7 @@ comment on column exports.slice_attempts.sent_bytes is
 
 create view exports.progress as
 select r.run_id, e.name as batch_export, coalesce(g.state, case when r.finished_at is not null then 'completed' end) as state,
-  r.planned_slices as slices, s.committed::integer as slices_committed, n.attempts::integer as slices_running, r.expected_rows,
+  (r.planned_slices + s.splits)::integer as slices, s.committed::integer as slices_committed, n.attempts::integer as slices_running, r.expected_rows,
   (s.rows + n.rows)::bigint as rows, (s.bytes + n.sent_bytes)::bigint as sent_bytes, (s.source_bytes + n.source_bytes)::bigint as source_bytes,
   s.resent_bytes::bigint as resent_bytes, p.rows_per_second,
   case when g.state = 'running' and p.rows_per_second > 0
@@ -49,7 +52,7 @@ from exports.run r
 join exports.batch_export e using (batch_export_id)
 left join engine.runs g using (run_id)
 cross join lateral (
-  select count(*) filter (where state = 'committed') as committed, coalesce(sum(rows), 0) as rows, coalesce(sum(bytes), 0) as bytes,
+  select count(*) filter (where state = 'committed') as committed, count(*) filter (where state = 'split') as splits, coalesce(sum(rows), 0) as rows, coalesce(sum(bytes), 0) as bytes,
     coalesce(sum(source_bytes), 0) as source_bytes, coalesce(sum(resent_bytes), 0) as resent_bytes
   from exports.slice where run_id = r.run_id) s
 cross join lateral (
@@ -57,12 +60,12 @@ cross join lateral (
     coalesce(sum(x.sent_bytes) filter (where x.outcome is null), 0) as sent_bytes,
     coalesce(sum(x.source_bytes) filter (where x.outcome is null), 0) as source_bytes, max(x.seen_at) as seen_at
   from exports.slice_attempt x
-  where x.run_id = r.run_id and (x.outcome is not null or (g.state = 'running' and x.epoch = g.epoch))) n
+  where x.run_id = r.run_id and x.engine_run_id = r.run_id and (x.outcome is not null or (g.state = 'running' and x.epoch = g.epoch))) n
 cross join lateral (
   select round(sum(x.rows) / nullif(extract(epoch from max(x.seen_at) - min(x.started_at)), 0), 1)::double precision as rows_per_second
   from exports.slice_attempt x
-  where x.run_id = r.run_id and (x.outcome is null or x.outcome = 'committed')
-    and x.epoch = (select max(epoch) from exports.slice_attempt where run_id = r.run_id)) p;
+  where x.run_id = r.run_id and x.engine_run_id = r.run_id and (x.outcome is null or x.outcome = 'committed')
+    and x.epoch = (select max(epoch) from exports.slice_attempt where run_id = r.run_id and engine_run_id = r.run_id)) p;
 comment on view exports.progress is 'One row a batch export run: how far it is, with what its slices in progress have moved.';
 comment on column exports.progress.slices_running is 'Slices that are being moved now.';
 comment on column exports.progress.rows is 'Rows of committed slices, and those that slices in progress have moved so far.';

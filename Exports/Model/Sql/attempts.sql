@@ -8,23 +8,25 @@ with slice as (
 ), lost as (
   update exports.slice_attempt a set outcome = 'lost'
   from slice s
-  where a.run_id = s.run_id and a.slice = s.number and a.outcome is null and (a.epoch, a.attempt) < (@Epoch, @Attempt)
+  where a.run_id = s.run_id and a.slice = s.number and a.outcome is null 
+    and (a.engine_run_id <> @EngineRunId or (a.epoch, a.attempt) < (@Epoch, @Attempt))
   returning a.sent_bytes
 ), wasted as (
   update exports.slice s set resent_bytes = s.resent_bytes + (select sum(sent_bytes) from lost)
   where s.run_id = @RunId and s.number = @Slice and exists (select from lost where sent_bytes > 0)
 )
-insert into exports.slice_attempt (run_id, slice, epoch, attempt)
-select s.run_id, s.number, @Epoch, @Attempt from slice s
+insert into exports.slice_attempt (run_id, slice, engine_run_id, epoch, attempt)
+select s.run_id, s.number, @EngineRunId, @Epoch, @Attempt from slice s
 where not exists (
   select from exports.slice_attempt a
-  where a.run_id = s.run_id and a.slice = s.number and (a.epoch, a.attempt) > (@Epoch, @Attempt))
+  where a.run_id = s.run_id and a.slice = s.number and a.engine_run_id = @EngineRunId
+    and (a.epoch, a.attempt) > (@Epoch, @Attempt))
 on conflict do nothing
 
 -- name: SeeAttempt
 -- Index: slice_attempt_pkey. Locks: the row. What has ended stays.
 update exports.slice_attempt set rows = @Rows, source_bytes = @SourceBytes, sent_bytes = @SentBytes, seen_at = engine.clock()
-where run_id = @RunId and slice = @Slice and epoch = @Epoch and attempt = @Attempt and outcome is null
+where run_id = @RunId and slice = @Slice and engine_run_id = @EngineRunId and epoch = @Epoch and attempt = @Attempt and outcome is null
 
 -- name: FailAttempt
 -- Index: slice_attempt_pkey, slice_pkey. Locks: the slice, then the attempt, as BeginAttempt.
@@ -34,7 +36,7 @@ with slice as (
   update exports.slice_attempt a
   set rows = @Rows, source_bytes = @SourceBytes, sent_bytes = @SentBytes, seen_at = engine.clock(), outcome = 'failed'
   from slice s
-  where a.run_id = s.run_id and a.slice = s.number and a.epoch = @Epoch and a.attempt = @Attempt and a.outcome is null
+  where a.run_id = s.run_id and a.slice = s.number and a.engine_run_id = @EngineRunId and a.epoch = @Epoch and a.attempt = @Attempt and a.outcome is null
   returning a.sent_bytes
 )
 update exports.slice s set resent_bytes = s.resent_bytes + f.sent_bytes
@@ -44,7 +46,7 @@ from failed f where s.run_id = @RunId and s.number = @Slice and f.sent_bytes > 0
 -- Index: slice_attempt_pkey. In the transaction that commits the slice, whose row is locked.
 update exports.slice_attempt
 set rows = @Rows, source_bytes = @SourceBytes, sent_bytes = @SentBytes, seen_at = engine.clock(), outcome = 'committed'
-where run_id = @RunId and slice = @Slice and epoch = @Epoch and attempt = @Attempt and outcome is null
+where run_id = @RunId and slice = @Slice and engine_run_id = @EngineRunId and epoch = @Epoch and attempt = @Attempt and outcome is null
 
 -- name: FindProgress
 -- Index: run_pkey.
@@ -55,4 +57,4 @@ select to_json(p)::text from (
 
 -- name: ListAttempts
 -- Index: slice_attempt_pkey.
-select to_json(a)::text from exports.slice_attempts a where run_id = @RunId order by slice, epoch, attempt
+select to_json(a)::text from exports.slice_attempts a where run_id = @RunId order by slice, started_at, epoch, attempt
