@@ -71,6 +71,28 @@ public sealed class DeliveryStore(NpgsqlDataSource data, PayloadCodec codec, Des
     public async Task<bool> DeleteAsync(Guid deadLetterId, CancellationToken cancellationToken = default) =>
         await _database.ExecuteAsync("DeleteDeadLetter", new { Id = deadLetterId }, cancellationToken).ConfigureAwait(false) == 1;
 
+    /// <summary>Encrypts the bodies of dead letters again that are not under the ring's newest key.</summary>
+    /// <returns>How many there are, and how many were encrypted again.</returns>
+    public async Task<(int Seen, int Rotated)> RotateAsync(CancellationToken cancellationToken = default)
+    {
+        var (seen, rotated) = (0, 0);
+        var last = Guid.Empty;
+        while (await _database.ListAsync<Stored>("NextBodies", new { After = last }, cancellationToken).ConfigureAwait(false) is { Count: > 0 } letters)
+        {
+            foreach (var letter in letters.Where(letter => codec.NeedsRotation(letter.Body)))
+            {
+                var body = codec.Read<byte[]>(letter.Body, Place(letter.Id));
+                rotated += await _database.ExecuteAsync(
+                    "ReplaceBody", new { letter.Id, Old = letter.Body, New = codec.Write(body, Place(letter.Id)) }, cancellationToken).ConfigureAwait(false);
+            }
+
+            seen += letters.Count;
+            last = letters[^1].Id;
+        }
+
+        return (seen, rotated);
+    }
+
     /// <summary>Records how far a slice is; in the transaction of its checkpoint.</summary>
     internal async Task RecordAsync(NpgsqlTransaction transaction, Guid runId, int slice, SliceDelivery delivery, CancellationToken cancellationToken)
     {
@@ -111,6 +133,13 @@ public sealed class DeliveryStore(NpgsqlDataSource data, PayloadCodec codec, Des
     }
 
     private static string Place(Guid id) => $"dead letter {id} body";
+
+    private sealed class Stored
+    {
+        public required Guid Id { get; init; }
+
+        public required byte[] Body { get; init; }
+    }
 
     private sealed class Locked
     {

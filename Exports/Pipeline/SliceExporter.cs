@@ -12,7 +12,8 @@ namespace Exporter.Exports.Pipeline;
 
 /// <summary>One attempt of one slice: read, write, commit at the destination, then commit here. Reading goes on while writing.</summary>
 internal sealed class SliceExporter(
-    ClickHouseSource source, RunStore runs, DeliveryStore deliveries, QuarantineStore quarantine, SliceSplitter splitter, MemoryBudget memory, TimeProvider time)
+    ClickHouseSource source, RunStore runs, DeliveryStore deliveries, QuarantineStore quarantine, AttemptStore attempts, SliceSplitter splitter,
+    MemoryBudget memory, Lanes lanes, TimeProvider time, ILogger<SliceExporter> log)
 {
     /// <summary>Exports a slice, or splits it in two when it is too much for one attempt; what an earlier attempt has recorded is
     /// answered.</summary>
@@ -23,6 +24,8 @@ internal sealed class SliceExporter(
             return recorded;
         }
 
+        using var lane = await lanes.TakeAsync(step).ConfigureAwait(false);
+        var id = new AttemptId(work.RunId, slice.Number, step.RunId, step.FencingToken, step.Attempt);
         var progress = new SliceProgress(step, deliveries, work.RunId, slice.Number, recorded?.Progress);
         var address = new SliceAddress(work.Order.Export.Name, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken)
         {
@@ -30,7 +33,9 @@ internal sealed class SliceExporter(
         };
         try
         {
-            return new SliceOutcome(await MoveAsync(step, work, slice, address, destination).ConfigureAwait(false), null);
+            var attempt = await SliceAttempt.BeginAsync(attempts, id, time, log, step.CancellationToken).ConfigureAwait(false);
+            await using var ending = attempt.ConfigureAwait(false);
+            return new SliceOutcome(await MoveAsync(step, work, slice, address, destination, attempt).ConfigureAwait(false), null);
         }
         catch (Exception error) when (
             !step.CancellationToken.IsCancellationRequested && progress.Last is null && SliceSplitter.Asks(error, step.Attempt))
@@ -44,7 +49,7 @@ internal sealed class SliceExporter(
         }
     }
 
-    private async Task<SliceReceipt> MoveAsync(IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination)
+    private async Task<SliceReceipt> MoveAsync(IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, SliceAttempt attempt)
     {
         var settings = work.Order.Export.Settings;
         using var slow = new CancellationTokenSource(settings.MaxSliceTime, time);
@@ -56,7 +61,8 @@ internal sealed class SliceExporter(
             var gate = new RowGate(work.Order, reader.Schema, destination);
             var sink = await destination.OpenSliceAsync(address, gate.Schema, stop.Token).ConfigureAwait(false);
             await using var aborting = sink.ConfigureAwait(false);
-            await MoveAsync(step, reader, gate, sink, stop).ConfigureAwait(false);
+            attempt.Of(() => new Moved(gate.Rows, reader.BytesRead, sink.BytesSent));
+            await MoveAsync(step, reader, gate, sink, attempt, stop).ConfigureAwait(false);
             var receipt = gate.Complete(await sink.CommitAsync(stop.Token).ConfigureAwait(false));
             if (receipt.Rows + receipt.QuarantinedRows != gate.Rows)
             {
@@ -75,7 +81,9 @@ internal sealed class SliceExporter(
                 await runs.CommitSliceAsync(
                     transaction, work.RunId, receipt, reader.BytesRead, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
                 await quarantine.ReplaceAsync(transaction, work.RunId, slice.Number, gate.BadRows, token).ConfigureAwait(false);
+                await attempt.CommitAsync(transaction, token).ConfigureAwait(false);
             }).ConfigureAwait(false);
+            attempt.Committed();
             return receipt;
         }
         catch (Exception error) when (slow.IsCancellationRequested && !step.CancellationToken.IsCancellationRequested)
@@ -119,7 +127,7 @@ internal sealed class SliceExporter(
         return await Heartbeats.WhileAsync(step, source.ReadAsync(query, queryId, comment, stop)).ConfigureAwait(false);
     }
 
-    private async Task MoveAsync(IStepContext step, SourceReader reader, RowGate gate, ISliceSink sink, CancellationTokenSource stop)
+    private async Task MoveAsync(IStepContext step, SourceReader reader, RowGate gate, ISliceSink sink, SliceAttempt attempt, CancellationTokenSource stop)
     {
         var batches = Channel.CreateUnbounded<(RecordBatch Batch, long Bytes)>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
         var reading = ReadAsync(reader, batches.Writer, stop.Token);
@@ -138,6 +146,7 @@ internal sealed class SliceExporter(
                 }
 
                 step.Heartbeat();
+                attempt.Tick();
             }
 
             await reading.ConfigureAwait(false);

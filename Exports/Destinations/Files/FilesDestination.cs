@@ -18,7 +18,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
     public bool TakesNestedValues => true;
 
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
-        new FilesCheck(this, _root, _keys.Start).RunAsync(cancellationToken);
+        new FilesCheck(this, _root, _keys.Start, CheckRoot).RunAsync(cancellationToken);
 
     public Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken) => Task.Run(
         ISliceSink () =>
@@ -86,15 +86,25 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
 
     private string FolderOf(string export, DataInterval interval, string table)
     {
-        if (!Directory.Exists(_root))
-        {
-            throw new UserErrorException(
-                FilesOptions.RootSetting, $"There is no folder {_root}.", "Create or mount it on every machine that a worker runs on.");
-        }
-
+        CheckRoot();
         var folder = Path.Combine(_root, _keys.Folder(export, interval, table).TrimEnd('/'));
         FileFolder.Create(_root, folder);
         return folder;
+    }
+
+    // The folder of a mount is there too when nothing is mounted; then what is written lies below it, and on another disk.
+    private void CheckRoot()
+    {
+        if (!Directory.Exists(_root))
+        {
+            throw new UserErrorException(
+                FilesOptions.RootSetting, File.Exists(_root) ? $"{_root} is a file." : $"There is no folder {_root}.", "Create or mount it on every machine that a worker runs on.");
+        }
+
+        if (options.Mounted && !DriveInfo.GetDrives().Any(drive => drive.Name.Length > 1 && (_root + '/').StartsWith(drive.Name.TrimEnd('/') + '/', StringComparison.Ordinal)))
+        {
+            throw new UserErrorException(FilesOptions.RootSetting, $"Nothing is mounted at {_root}.", "Mount it on every machine that a worker runs on; then the run goes on from its last slice.");
+        }
     }
 
     private void CheckFiles(ManifestDocument document)

@@ -84,7 +84,9 @@ internal static class S3Client
                 : new AmazonSecurityTokenServiceClient(_keys, configuration);
             var request = new AssumeRoleRequest { RoleArn = _options.RoleArn, ExternalId = _options.ExternalId, RoleSessionName = "exporter" };
             var answer = await client.AssumeRoleAsync(request).ConfigureAwait(false);
-            return new CredentialsRefreshState(answer.Credentials, answer.Credentials.Expiration ?? DateTime.UnixEpoch);
+            var keys = answer.Credentials;
+            return new CredentialsRefreshState(
+                new ImmutableCredentials(keys.AccessKeyId, keys.SecretAccessKey, keys.SessionToken), keys.Expiration ?? DateTime.UnixEpoch);
         }
     }
 }

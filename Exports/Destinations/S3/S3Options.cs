@@ -39,13 +39,13 @@ internal sealed class S3Options
         [
             new(BucketSetting, SettingType.Text, "The bucket; it must be there.") { Required = true },
             new(PrefixSetting, SettingType.Text, $"Folders in the bucket, separated by slashes, with places such as {{year}}: {SliceKeys.Places}. Default none."),
-            new(RegionSetting, SettingType.Text, "The bucket's region. Default us-east-1."),
-            new(EndpointSetting, SettingType.Text, "The URL of a server other than Amazon's, with http or https. Default Amazon's."),
+            new(RegionSetting, SettingType.Text, "The bucket's region. Default us-east-1.") { Asked = true },
+            new(EndpointSetting, SettingType.Text, "The URL of a server other than Amazon's, with http or https. Default Amazon's.") { Asked = true },
             new(PathStyleSetting, SettingType.Boolean, "Whether the bucket stands in the path instead of the host name. Default true with an endpoint, else false."),
-            new(AccessKeySetting, SettingType.Text, "The access key. Default what the machine's environment has.") { Secret = true },
-            new(SecretKeySetting, SettingType.Text, "The secret of the access key. Default what the machine's environment has.") { Secret = true },
+            new(AccessKeySetting, SettingType.Text, "The access key. Default what the machine's environment has.") { Secret = true, Asked = true },
+            new(SecretKeySetting, SettingType.Text, "The secret of the access key. Default what the machine's environment has.") { Secret = true, Asked = true },
             new(PartSizeSetting, SettingType.Number, "Bytes of a part of an upload. Default 16777216; from 5242880 to 536870912."),
-            new(ParallelPartsSetting, SettingType.Number, "Parts of a slice that are sent at once; each slice in work holds one part more. Default 2; from 1 to 16."),
+            new(ParallelPartsSetting, SettingType.Number, "Parts of a slice that are sent at once; each slice in work holds one part more. Default 1; from 1 to 16."),
             new(EncryptionSetting, SettingType.Text, "How the server encrypts what it stores: sse_s3 or sse_kms. Default what the bucket says."),
             new(KmsKeySetting, SettingType.Text, "With sse_kms, the key's id or ARN. Default the account's own key for S3."),
             new(StorageClassSetting, SettingType.Text, "The storage class, such as STANDARD_IA. Default the bucket's."),
@@ -76,7 +76,7 @@ internal sealed class S3Options
 
     public long PartSize { get; init; } = 16 * 1024 * 1024;
 
-    public int ParallelParts { get; init; } = 2;
+    public int ParallelParts { get; init; } = 1;
 
     public string? Encryption { get; init; }
 

@@ -28,6 +28,10 @@ internal sealed class S3SliceSink(
     private string? _upload;
     private int _partNumber;
     private bool _ended;
+    private long _bytesSent;
+
+    // Of parts that S3 has acknowledged; what the SDK repeats inside a request is not seen.
+    public long BytesSent => Interlocked.Read(ref _bytesSent);
 
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
@@ -134,6 +138,7 @@ internal sealed class S3SliceSink(
         {
             using var sending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _closing.Token);
             _parts.Add(await bucket.SendPartAsync(key, upload, number, bytes, sending.Token).ConfigureAwait(false));
+            Interlocked.Add(ref _bytesSent, bytes.Length);
         }
         finally
         {
@@ -148,6 +153,7 @@ internal sealed class S3SliceSink(
         var content = bytes.OpenRead();
         await using var closing = content.ConfigureAwait(false);
         await bucket.PutAsync(key, content, _writer, S3Destination.SliceContentType, before, cancellationToken).ConfigureAwait(false);
+        Interlocked.Add(ref _bytesSent, bytes.Length);
     }
 
     private async Task CompleteAsync(ChunkedStream output, CancellationToken cancellationToken)

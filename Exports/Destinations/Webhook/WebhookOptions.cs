@@ -29,7 +29,7 @@ internal sealed class WebhookOptions
         Description = "Signed HTTP messages with batches of rows, as Standard Webhooks has them.",
         Settings =
         [
-            new(UrlSetting, SettingType.Text, "Where messages go, with https or http; several, separated by spaces, each get every message. Required, or secret_url."),
+            new(UrlSetting, SettingType.Text, "Where messages go, with https or http; several, separated by spaces, each get every message. Required, or secret_url.") { Asked = true },
             new(SecretUrlSetting, SettingType.Text, "The same, of URLs that nobody may read.") { Secret = true },
             new(SecretSetting, SettingType.Text, "What messages are signed with: whsec_ and 24 to 64 bytes in base64; several, separated by spaces, while one replaces another.")
             {

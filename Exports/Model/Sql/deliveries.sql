@@ -34,3 +34,11 @@ update exports.dead_letter set resent_at = engine.clock(), body = null where dea
 -- name: DeleteDeadLetter
 -- Index: dead_letter_pkey.
 delete from exports.dead_letter where dead_letter_id = @Id
+
+-- name: NextBodies
+-- Index: dead_letter_pkey. All of them, in batches.
+select dead_letter_id as Id, body as Body from exports.dead_letter where dead_letter_id > @After and body is not null order by dead_letter_id limit 100
+
+-- name: ReplaceBody
+-- Index: dead_letter_pkey.
+update exports.dead_letter set body = @New where dead_letter_id = @Id and body = @Old
