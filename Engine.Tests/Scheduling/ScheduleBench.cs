@@ -62,7 +62,7 @@ internal sealed class ScheduleBench : IAsyncDisposable
     public async Task FireAsync()
     {
         var firer = FirerOf(Database);
-        for (var n = 0; await firer.FireOneAsync(default); n++)
+        for (var n = 0; await firer.FireAsync(default); n++)
         {
             Assert.That(n, Is.LessThan(1_000), "a firer finds no end");
         }
