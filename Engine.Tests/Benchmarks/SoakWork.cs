@@ -82,7 +82,7 @@ internal sealed class SoakWork(BenchServer server, TimeSpan duration, TextWriter
         var settled = DeadOfRun * rate * (2 * Nap).TotalSeconds;
         Figure Most(string what, List<SoakSample> of, double bar) => new()
         {
-            Work = 11, What = $"dead rows of the hot table, most {what}", Unit = "rows", Values = [of.Max(sample => (double)sample.Dead)], Bar = bar, Least = true,
+            Work = 11, What = $"dead rows of the hot table, most {what}", Unit = "rows", Values = [of.Select(sample => (double)sample.Dead).DefaultIfEmpty().Max()], Bar = bar, Least = true,
         };
         Figure Megabytes(string what, double size) => new() { Work = 11, What = what, Unit = "MB", Values = [size], Least = true };
         Figure Kept(string what, List<SoakSample> of) => new()

@@ -229,7 +229,7 @@ internal sealed class StaleDecisions(NpgsqlDataSource data)
     private async Task<(Guid Parent, Guid Child)> FamilyAsync(ParentClosePolicy policy)
     {
         var (parent, child) = ((await Client.StartAsync("any", 1)).RunId, Guid.CreateVersion7());
-        await Client.StartAsync(child, "any", Codec.Write(1, Places.Input(child)), new StartOptions(), null, null, null, default, (parent, policy));
+        await Client.StartAsync(child, "any", Codec.Write(1, Places.Input(child)), new StartOptions(), null, default, (parent, policy));
         await ExecuteAsync("update engine.live_run set has_children = true where run_id = @parent", new { parent });
         return (parent, child);
     }

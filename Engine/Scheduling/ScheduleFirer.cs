@@ -2,6 +2,7 @@ using Exporter.Engine.Client;
 using Exporter.Engine.Observability;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Storage;
+using Exporter.Engine.Workers;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Npgsql;
@@ -14,10 +15,13 @@ namespace Exporter.Engine.Scheduling;
 /// suspended has nothing to make up for: it finds what is due, as any other would.
 /// </summary>
 internal sealed class ScheduleFirer(
-    NpgsqlDataSource data, EngineClient client, PayloadCodec codec, SchemaGate gate, TimeProvider time, EngineMetrics metrics, ILogger<ScheduleFirer> logger)
+    NpgsqlDataSource data, EngineClient client, PayloadCodec codec, SchemaGate gate, WorkSignal signal, TimeProvider time, EngineMetrics metrics, ILogger<ScheduleFirer> logger)
     : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
+
+    /// <summary>Where nothing is due soon and nothing waits for a run to end; who changes that says so.</summary>
+    private static readonly TimeSpan IdleInterval = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan WhileOthersFire = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Schedules taken at most in one transaction.</summary>
@@ -30,9 +34,25 @@ internal sealed class ScheduleFirer(
     // So many are taken alone, since the database refused a transaction of many.
     private int _oneByOne;
 
+    // Somebody has changed what a schedule has to do.
+    private readonly SemaphoreSlim _told = new(0);
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await gate.PassAsync(stoppingToken).ConfigureAwait(false);
+        signal.Scheduled += Look;
+        try
+        {
+            await FireAlwaysAsync(stoppingToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            signal.Scheduled -= Look;
+        }
+    }
+
+    private async Task FireAlwaysAsync(CancellationToken stoppingToken)
+    {
         while (!stoppingToken.IsCancellationRequested)
         {
             var wait = Interval;
@@ -49,7 +69,9 @@ internal sealed class ScheduleFirer(
                 return;
             }
 
-            await Task.Delay(wait, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            using var enough = new CancellationTokenSource(wait, time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(enough.Token, stoppingToken);
+            await _told.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
@@ -64,11 +86,20 @@ internal sealed class ScheduleFirer(
             {
             }
 
-            (until, _) = await ScheduleStore.FindDueAsync(data, cancellationToken).ConfigureAwait(false);
+            (until, buffered) = await ScheduleStore.FindDueAsync(data, cancellationToken).ConfigureAwait(false);
         }
 
+        var longest = buffered || !signal.IsListening ? Interval : IdleInterval;
         // Due and not taken: others have it in their hands.
-        return until is not { } due || due >= Interval ? Interval : due <= TimeSpan.Zero ? WhileOthersFire : due + TimeSpan.FromMilliseconds(1);
+        return until is not { } due || due >= longest ? longest : due <= TimeSpan.Zero ? WhileOthersFire : due + TimeSpan.FromMilliseconds(1);
+    }
+
+    private void Look()
+    {
+        if (_told.CurrentCount == 0)
+        {
+            _told.Release();
+        }
     }
 
     /// <summary>Decides what is to be decided of some schedules.</summary>

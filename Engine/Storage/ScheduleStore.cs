@@ -93,6 +93,10 @@ internal static class ScheduleStore
     public static async Task<bool> DeleteAsync(NpgsqlTransaction transaction, string scheduleId, CancellationToken cancellationToken) =>
         (await ReadAsync("DeleteSchedule", transaction, row => row.GetInt64(0), cancellationToken, Of(scheduleId)).ConfigureAwait(false))[0] > 0;
 
+    /// <summary>Lets firers look, when the transaction commits, whether something is due sooner than they know.</summary>
+    public static Task TellFirersAsync(NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
+        ExecuteAsync("TellFirers", transaction, cancellationToken);
+
     /// <summary>How long it is until a schedule is due, null when none will be, and whether any keeps occurrences.</summary>
     public static async Task<(TimeSpan? Until, bool Buffered)> FindDueAsync(NpgsqlDataSource data, CancellationToken cancellationToken)
     {

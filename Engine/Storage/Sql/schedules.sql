@@ -52,6 +52,9 @@ with gone as (
 )
 select count(*) from gone
 
+-- name: TellFirers
+select pg_notify('engine', 'schedules')
+
 -- name: FindDue
 -- Index: schedule_due, schedule_buffered. How long it is until the next one is due, null: there is none; and whether any keeps occurrences.
 select (select min(next_at) from engine.schedule where not blocked) - engine.clock(),
