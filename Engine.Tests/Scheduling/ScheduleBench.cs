@@ -45,7 +45,7 @@ internal sealed class ScheduleBench : IAsyncDisposable
 
     public static ScheduleFirer FirerOf(NpgsqlDataSource data) => new(
         data, TestWorker.ClientOf(data), Codec, new SchemaGate(new EngineDatabase(data.ConnectionString), TimeProvider.System, NullLogger<SchemaGate>.Instance),
-        TimeProvider.System, Metrics, NullLogger<ScheduleFirer>.Instance);
+        new ScheduleBell(), TimeProvider.System, Metrics, NullLogger<ScheduleFirer>.Instance);
 
     public static DateTimeOffset At(double hours) => Start.AddHours(hours);
 

@@ -15,7 +15,8 @@ namespace Exporter.Engine.Scheduling;
 /// suspended has nothing to make up for: it finds what is due, as any other would.
 /// </summary>
 internal sealed class ScheduleFirer(
-    NpgsqlDataSource data, EngineClient client, PayloadCodec codec, SchemaGate gate, TimeProvider time, EngineMetrics metrics, ILogger<ScheduleFirer> logger)
+    NpgsqlDataSource data, EngineClient client, PayloadCodec codec, SchemaGate gate, ScheduleBell bell, TimeProvider time, EngineMetrics metrics,
+    ILogger<ScheduleFirer> logger)
     : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
@@ -44,7 +45,7 @@ internal sealed class ScheduleFirer(
                 return;
             }
 
-            await Task.Delay(Interval, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await bell.WaitAsync(Interval, time, stoppingToken).ConfigureAwait(false);
         }
     }
 

@@ -4,7 +4,10 @@ using NpgsqlTypes;
 namespace Exporter.Engine.Storage;
 
 /// <summary>Commits the writes of many runs in one transaction and one round trip. The statements tell the rules.</summary>
-internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
+/// <param name="data">For the engine's own statements.</param>
+/// <param name="workerId">The worker whose writes these are.</param>
+/// <param name="callers">For transactions that the application's code has a part in. Default the same.</param>
+internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId, NpgsqlDataSource? callers = null)
 {
     private static readonly SqlFile Sql = SqlFile.Load(typeof(WriteStore).Assembly, "sql/writes.sql");
 
@@ -87,7 +90,7 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
         Func<NpgsqlTransaction, CancellationToken, Task<Write?>> body,
         CancellationToken cancellationToken)
     {
-        var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
+        var connection = await (callers ?? data).OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = connection.ConfigureAwait(false);
         var transaction = await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
         await using var rollingBack = transaction.ConfigureAwait(false);

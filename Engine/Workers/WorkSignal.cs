@@ -16,6 +16,9 @@ internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeP
 {
     private static readonly TimeSpan Probe = TimeSpan.FromSeconds(30);
 
+    /// <summary>Whether notifications came through when it was last looked.</summary>
+    public bool IsListening { get; private set; }
+
     /// <summary>Called with a queue's name when work may be waiting there.</summary>
     public event Action<string>? Queued;
 
@@ -43,6 +46,7 @@ internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeP
             }
             catch (Exception error)
             {
+                IsListening = false;
                 EngineLog.TriedAgain(logger, "Listening for work", ErrorText.Of(error));
                 await Task.Delay(TimeSpan.FromSeconds(1), time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
@@ -59,6 +63,7 @@ internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeP
         await using (listen.ConfigureAwait(false))
         {
             await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
+            IsListening = true;
         }
 
         while (true)
