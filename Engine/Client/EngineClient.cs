@@ -63,10 +63,12 @@ public sealed class EngineClient
         {
             var options = (run.Options ?? new StartOptions()).Validate();
             var runId = options.RunId ?? Guid.CreateVersion7();
-            return new NewRun(runId, _codec.Write(run.Input, Places.Input(runId)), options);
+            return new NewRun(runId, id => _codec.Write(run.Input, Places.Input(id)), options);
         }).ToList();
         if (made.Count == 0 || transaction is not null)
         {
+            // An input that cannot be written must not cost the caller what the transaction holds already.
+            made.ForEach(run => _ = run.Input);
             return made.Count == 0 ? [] : await new BulkStart(transaction!, workflow).StartAsync(made, cancellationToken).ConfigureAwait(false);
         }
 

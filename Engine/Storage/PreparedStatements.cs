@@ -25,7 +25,7 @@ internal sealed class PreparedStatements
     private static async Task<bool> IsPossibleAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
     {
         var settings = new NpgsqlConnectionStringBuilder(connection.ConnectionString);
-        if (settings.Multiplexing || settings.MaxAutoPrepare > 0)
+        if (settings.Multiplexing || settings.ShouldSerialize("Max Auto Prepare"))
         {
             return false;
         }

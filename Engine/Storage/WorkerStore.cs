@@ -51,6 +51,8 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId, QuietCon
 {
     private static readonly SqlFile Queues = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/queues.sql");
     private static readonly SqlFile Sql = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/worker.sql");
+    // Seconds. A look may wait for a lock, and the lease's renewal with it.
+    private const int LongestLook = 2;
     private readonly GuardedClaims _guarded = new(workerId);
 
     /// <summary>When to claim again after the last claim although nothing happens; null when there is no reason to.</summary>
@@ -111,7 +113,7 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId, QuietCon
     /// <summary>What there is to do. Needs no thread but the caller's.</summary>
     public static Surroundings Look(NpgsqlConnection connection, string queue, TimeSpan? keep)
     {
-        using var command = new NpgsqlCommand(Sql["LookAround"], connection) { CommandTimeout = 5 };
+        using var command = new NpgsqlCommand(Sql["LookAround"], connection) { CommandTimeout = LongestLook };
         command.Parameters.Add(Of(queue));
         command.Parameters.Add(Keep(keep));
         using var reader = command.ExecuteReader();

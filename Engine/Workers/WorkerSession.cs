@@ -20,6 +20,8 @@ internal sealed class WorkerSession : IAsyncDisposable
     private static readonly TimeSpan ShowInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan ShortPause = TimeSpan.FromMilliseconds(5);
     private const int BacklogPauses = 4;
+    private const int FewestAtOnce = 250;
+    private const int MostAtOnce = 1000;
     private static readonly TimeSpan BacklogPause = TimeSpan.FromMilliseconds(3);
     private readonly WorkerSettings _settings;
     private readonly WorkerOptions _options;
@@ -34,7 +36,7 @@ internal sealed class WorkerSession : IAsyncDisposable
     private readonly LeaseKeeper _lease;
     private readonly IdleLook _look;
     private readonly WorkerSweep _sweep;
-    private readonly ConcurrentDictionary<Guid, (RunExecution Run, Task Left)> _runs = new();
+    private readonly ConcurrentDictionary<Guid, HeldRun> _runs = new();
     private readonly WorkflowOffer _offer;
     private readonly SemaphoreSlim _wake = new(0);
     private readonly SemaphoreSlim _carry = new(0);
@@ -195,7 +197,8 @@ internal sealed class WorkerSession : IAsyncDisposable
                 await Task.Delay(BacklogPause, _time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
-            var free = Math.Min(_options.Slots - _runs.Count, 1000);
+            // A few at first, so that something executes while more is claimed.
+            var free = Math.Min(_options.Slots - _runs.Count, Math.Clamp(_runs.Count, FewestAtOnce, MostAtOnce));
             var claimed = 0;
             try
             {
@@ -256,24 +259,22 @@ internal sealed class WorkerSession : IAsyncDisposable
 
         foreach (var run in claimed)
         {
-            var execution = new RunExecution(run, _services);
-            var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _runs[run.RunId] = (execution, ExecuteAsync(execution, begin.Task));
+            var held = new HeldRun(new RunExecution(run, _services));
+            _runs[run.RunId] = held;
             if (_lease.IsLost)
             {
                 // It was lost before this run could be seen by who drops them all.
-                execution.Drop();
+                held.Run.Drop();
             }
 
-            begin.SetResult();
+            held.Left = ExecuteAsync(held.Run);
         }
 
         return claimed.Count;
     }
 
-    private async Task ExecuteAsync(RunExecution run, Task begin)
+    private async Task ExecuteAsync(RunExecution run)
     {
-        await begin.ConfigureAwait(false);
         if (!await _executor.ExecuteAsync(run).ConfigureAwait(false))
         {
             _strays = true;
@@ -290,7 +291,7 @@ internal sealed class WorkerSession : IAsyncDisposable
 
     private void DropAll()
     {
-        foreach (var (run, _) in _runs.Values)
+        foreach (var run in Held)
         {
             try
             {
@@ -309,14 +310,14 @@ internal sealed class WorkerSession : IAsyncDisposable
     {
         _phase = WorkerPhase.Draining;
         EngineLog.WorkerStopping(_logger, WorkerId, _runs.Count);
-        foreach (var (run, _) in _runs.Values)
+        foreach (var run in Held)
         {
             run.BeginStop();
             _services.Signals.Raise(WorkerMoment.Stopping, run.RunId);
         }
 
         await LeftAsync(_options.ShutdownGrace).ConfigureAwait(false);
-        foreach (var (run, _) in _runs.Values)
+        foreach (var run in Held)
         {
             run.Drop();
         }
@@ -404,7 +405,7 @@ internal sealed class WorkerSession : IAsyncDisposable
         while (!end.IsCancellationRequested)
         {
             await Task.Delay(ShowInterval, _time, end).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            foreach (var (run, _) in end.IsCancellationRequested ? [] : _runs.Values)
+            foreach (var run in end.IsCancellationRequested ? [] : Held)
             {
                 foreach (var attempt in run.Attempts)
                 {
@@ -415,5 +416,13 @@ internal sealed class WorkerSession : IAsyncDisposable
                 }
             }
         }
+    }
+
+    private sealed class HeldRun(RunExecution run)
+    {
+        public RunExecution Run => run;
+
+        /// <summary>Ends when the run has left this worker.</summary>
+        public Task Left { get; set; } = Task.CompletedTask;
     }
 }
