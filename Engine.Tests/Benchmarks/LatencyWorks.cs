@@ -70,8 +70,7 @@ internal sealed class LatencyWorks(BenchServer server, double scale)
         var (commits, own, connections) = await connection.QuerySingleAsync<(long, int, long)>(
             """
             select (select xact_commit + xact_rollback from pg_stat_database where datname = current_database()), 1,
-              (select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
-                and application_name like 'exporter%')
+              (select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend')
             """);
         return (commits - own, connections);
     }

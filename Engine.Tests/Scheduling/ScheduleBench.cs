@@ -50,7 +50,7 @@ internal sealed class ScheduleBench : IAsyncDisposable
         var gate = new SchemaGate(database, TimeProvider.System, NullLogger<SchemaGate>.Instance);
         return new(
             data, TestWorker.ClientOf(data), Codec, gate, new WorkSignal(database, gate, TimeProvider.System, NullLogger<WorkSignal>.Instance),
-            TimeProvider.System, Metrics, NullLogger<ScheduleFirer>.Instance);
+            new ScheduleBell(), TimeProvider.System, Metrics, NullLogger<ScheduleFirer>.Instance);
     }
 
     public static DateTimeOffset At(double hours) => Start.AddHours(hours);
