@@ -34,7 +34,7 @@ public sealed class TypeEdgeTests
         "CAST([], 'Array(UInt256)')", "CAST([NULL, '', 'a'], 'Array(LowCardinality(Nullable(String)))')", "[toUUID('ffffffff-ffff-ffff-ffff-ffffffffffff')]",
         "[toDateTime64('2299-12-31 23:59:59.9999999', 7, 'Asia/Tokyo')]", "[[], [[toUInt256('115792089237316195423570985008687907853269984665640564039457584007913129639935')]]]",
         "CAST(map(), 'Map(String, UInt8)')", "CAST(map('', 1, 'k \"q\"', 2), 'Map(LowCardinality(String), UInt64)')", "map(toDate32('2299-12-31'), toIPv6('::1'))",
-        "map(toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0'), map(toUInt8(1), [toDecimal64('1.50', 2)]))", "map(true, 1, false, 2)", "map(toInt128(-5), toFloat64('-inf'))",
+        "map(toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0'), map(toUInt8(1), [toDecimal64('1.50', 2)]))", "map(toInt128(-5), toFloat64('-inf'))",
         "CAST((1, 'b'), 'Tuple(x Int32, y String)')", "(1, NULL, 'c')", "CAST((1, 'q'), 'Tuple(`a b` UInt8, `c,(\\'d` String)')",
         "CAST((toInt256('-5'), [(toDateTime('2026-10-25 02:30:00', 'Europe/Berlin'), 'x')], 'a'), "
         + "'Tuple(n Nullable(Int256), inner Nested(at DateTime(\\'Europe/Berlin\\'), e Enum8(\\'x\\' = 1)), f LowCardinality(FixedString(3)))')",
@@ -53,8 +53,8 @@ public sealed class TypeEdgeTests
     [TestCaseSource(nameof(Formats))]
     public async Task ClickHouse_reads_back_every_value_that_it_gave(FormatOptions options)
     {
-        // JSON cannot hold bytes that are no UTF-8.
-        var edges = options.Format == FileFormat.JsonLines ? Edges : [.. Edges, "unhex('61FF6200FE')", "[unhex('C328')]"];
+        // JSON cannot hold bytes that are no UTF-8, and ClickHouse reads no Bool from the name of a member, although it writes one.
+        string[] edges = options.Format == FileFormat.JsonLines ? Edges : [.. Edges, "unhex('61FF6200FE')", "[unhex('C328')]", "map(true, 1, false, 2)"];
         if (options.Format == FileFormat.Csv)
         {
             // ClickHouse reads no JSON in CSV; these fields are compared with JSON Lines' values elsewhere.
