@@ -70,7 +70,7 @@ internal sealed class SourceValues : IDisposable
         var slice = new Slice { Number = 0, Range = new DataInterval(Start, Start.AddDays(1)), ExpectedRows = 1 };
         var described = await source.DescribeAsync(model, default);
         await using var reader = await source.ReadAsync(
-            QueryBuilder.Rows(model, described, slice, nested), Guid.NewGuid().ToString(), "types", default);
+            QueryBuilder.Rows(model, described, slice, nested: nested), Guid.NewGuid().ToString(), "types", default);
         var batches = new List<RecordBatch>();
         while (await reader.NextAsync(default) is { } batch)
         {

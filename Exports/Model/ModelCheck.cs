@@ -17,6 +17,15 @@ internal static class ModelCheck
         }
     }
 
+    public static void Range(string setting, TimeSpan value, TimeSpan least, TimeSpan most)
+    {
+        if (value < least || value > most || value.Ticks % TimeSpan.TicksPerSecond != 0)
+        {
+            throw new UserErrorException(
+                setting, $"{setting} is {value}.", $"Give a value from {Duration.Format(least)} to {Duration.Format(most)}.");
+        }
+    }
+
     public static void Model(SourceModel model)
     {
         NotEmpty("table", model.Table);

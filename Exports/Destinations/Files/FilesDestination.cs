@@ -57,6 +57,8 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
         _changing.TryRemove(folder, out _);
     }
 
+    public ColumnLimit? LimitOf(Field field) => FileLimits.Of(field);
+
     public ExportError? Classify(Exception exception) => FileErrors.Sort(exception);
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;

@@ -72,6 +72,8 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
         _changing.TryRemove(manifestKey, out _);
     }
 
+    public ColumnLimit? LimitOf(Field field) => FileLimits.Of(field);
+
     public ExportError? Classify(Exception exception) => S3Errors.Sort(exception, options);
 
     public ValueTask DisposeAsync()
