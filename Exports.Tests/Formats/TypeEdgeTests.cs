@@ -1,3 +1,4 @@
+using Apache.Arrow;
 using Exporter.Exports.Model;
 using Exporter.Exports.Sources;
 
@@ -108,7 +109,8 @@ public sealed class TypeEdgeTests
 
         var (values, table) = await SourceValues.RandomAsync(structure, 3_000);
         using var closing = values;
-        using var file = FormatFile.Of(options, values.Batches[0].Schema, values.Batches);
+        // In views of the batches, as rows before and behind one that is put aside are.
+        using var file = FormatFile.Of(options, values.Batches[0].Schema, values.Batches.SelectMany(Views));
         var names = values.Columns.Select(column => column.Alias).ToArray();
         var casts = values.Columns.Select(column => $"CAST({column.Alias}, '{Quoted(column.Type)}') AS {column.Alias}");
         var all = string.Join(", ", names);
@@ -117,6 +119,14 @@ public sealed class TypeEdgeTests
         Assert.That(
             await FormatFile.ClickHouseAsync(values.Server, $"{sum} FROM ({back})"),
             Is.EqualTo(await FormatFile.ClickHouseAsync(values.Server, $"{sum} FROM {table}")).And.StartsWith("3000\t"));
+    }
+
+    private static IEnumerable<RecordBatch> Views(RecordBatch batch)
+    {
+        var cut = batch.Length / 3;
+        yield return batch.Slice(0, cut);
+        yield return batch.Slice(cut, 1);
+        yield return batch.Slice(cut + 1, batch.Length - cut - 1);
     }
 
     // What a Parquet file of the same values says of their types is how the text formats are read.
