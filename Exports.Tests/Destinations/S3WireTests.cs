@@ -1,7 +1,5 @@
 using System.Text.Json.Nodes;
-using Exporter.Engine.Tests;
 using Exporter.Exports.Destinations;
-using Exporter.Exports.Destinations.S3;
 using Exporter.Exports.Model;
 using Exporter.Exports.Testing;
 using Exporter.Exports.Tests.Formats;

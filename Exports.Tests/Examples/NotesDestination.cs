@@ -54,10 +54,10 @@ internal sealed class NotesDestination(NotesOptions options) : IDestination
         this,
         [
             ("connect", async token => $"PostgreSQL {await ScalarAsync("show server_version", token)} answers."),
-            ("permissions", async token => { await ScalarAsync(Tables, token); return "The tables are there."; }),
-            ("write", async token => { await ScalarAsync("insert into notes (export) values ('exporter-check')", token); return "A row was written."; }),
+            ("permissions", async token => $"The tables are there.{await ScalarAsync(Tables, token)}"),
+            ("write", async token => $"A row was written.{await ScalarAsync("insert into notes (export) values ('exporter-check')", token)}"),
             ("read back", async token => $"{await ScalarAsync("select count(*) from notes where export = 'exporter-check'", token)} row came back."),
-            ("clean up", async token => { await RemoveCheckAsync(token); return "Nothing is left behind."; }),
+            ("clean up", async token => $"Nothing is left behind.{await RemoveCheckAsync(token)}"),
         ],
         () => RemoveCheckAsync(CancellationToken.None),
         cancellationToken);
@@ -71,14 +71,15 @@ internal sealed class NotesDestination(NotesOptions options) : IDestination
     // Rows of slices that an earlier export of the interval had and this one has not.
     public async Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken)
     {
-        foreach (var table in (string[])["notes", "notes_commits"])
-        {
-            await using var delete = _data.CreateCommand($"delete from {table} where export = $1 and interval = $2 and slice <> all ($3)");
-            delete.Parameters.AddWithValue(manifest.Export);
-            delete.Parameters.AddWithValue(manifest.Interval.ToKey());
-            delete.Parameters.AddWithValue(manifest.Slices.Select(slice => slice.Slice).ToArray());
-            await delete.ExecuteNonQueryAsync(cancellationToken);
-        }
+        await using var delete = _data.CreateCommand(
+            """
+            with stale as (delete from notes_commits where export = $1 and interval = $2 and slice <> all ($3))
+            delete from notes where export = $1 and interval = $2 and slice <> all ($3)
+            """);
+        delete.Parameters.AddWithValue(manifest.Export);
+        delete.Parameters.AddWithValue(manifest.Interval.ToKey());
+        delete.Parameters.AddWithValue(manifest.Slices.Select(slice => slice.Slice).ToArray());
+        await delete.ExecuteNonQueryAsync(cancellationToken);
     }
 
     // Who has to act: whatever is not sorted here counts as a bug, and is tried again.
@@ -141,7 +142,7 @@ internal sealed class NotesSink(NpgsqlDataSource data, SliceAddress address, Sch
 
         await ExecuteAsync("delete from notes where export = $1 and interval = $2 and slice = $3");
         var rows = Encoding.UTF8.GetString(_lines.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
-        await ExecuteAsync("insert into notes select $1, $2, $3, row::jsonb from unnest($4) as row", rows);
+        await ExecuteAsync("insert into notes select $1, $2, $3, row::jsonb from unnest($4) as row", (object)rows);
         await transaction.CommitAsync(cancellationToken);
         return new SliceReceipt { Slice = address.Slice, Rows = _rows, Bytes = _lines.Length };
 

@@ -27,14 +27,15 @@ public sealed class NotesTests
     public async Task EndAsync() => await _destination.DisposeAsync();
 
     [Test]
-    public Task The_document_shows_the_code_that_is_tested([CallerFilePath] string file = "") => ShownCode.CheckAsync(
-        Path.Combine(Path.GetDirectoryName(file)!, "../../docs/destinations/writing-your-own.md"), Path.GetDirectoryName(file)!);
+    public Task The_document_shows_the_code_that_is_tested() =>
+        ShownCode.CheckAsync(Path.Combine(Folder(), "../../docs/destinations/writing-your-own.md"), Folder());
 
     [Test]
     public async Task A_check_passes_step_by_step_and_leaves_nothing_behind()
     {
         var results = await _destination.CheckAsync(CancellationToken.None).ToListAsync();
-        Assert.That(results, Has.All.Property(nameof(CheckResult.Ok)).True.And.Count.EqualTo(5));
+        Assert.That(results, Has.Count.EqualTo(5));
+        Assert.That(results, Has.All.Property(nameof(CheckResult.Ok)).True);
         Assert.That(await RowsAsync(), Is.Empty);
     }
 
@@ -89,6 +90,8 @@ public sealed class NotesTests
     public void A_setting_out_of_range_is_refused_by_name() => Assert.That(
         () => new NotesOptions { ConnectionString = _connection, TimeoutSeconds = 0 }.Validate(),
         Throws.TypeOf<UserErrorException>().With.Property(nameof(UserErrorException.Setting)).EqualTo("timeout_seconds"));
+
+    private static string Folder([CallerFilePath] string file = "") => Path.GetDirectoryName(file)!;
 
     private static NotesDestination Open(string connection)
     {
