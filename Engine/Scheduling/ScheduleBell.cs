@@ -11,20 +11,22 @@ internal sealed class ScheduleBell
     /// <summary>A schedule is due.</summary>
     public void Ring() => _rung.TrySetResult();
 
-    /// <summary>No schedule is due, and somebody will look again before this time stamp of the system's clock.</summary>
+    /// <summary>No schedule is due before this time stamp of the system's clock, and somebody will look again before it.</summary>
     public void Quiet(long until) => Volatile.Write(ref _quietUntil, until);
 
-    /// <summary>Waits until it is time to look: when it is told so, or after each interval in which nobody has looked.</summary>
-    public async Task WaitAsync(TimeSpan interval, TimeProvider time, CancellationToken stop)
+    /// <summary>Waits until it is time to look: when it is told so, or after a while, but for the time that others look.</summary>
+    public async Task WaitAsync(TimeSpan wait, TimeProvider time, CancellationToken stop)
     {
-        do
+        for (var left = wait; left > TimeSpan.Zero && !_rung.Task.IsCompleted && !stop.IsCancellationRequested; left = QuietFor())
         {
-            await _rung.Task.WaitAsync(interval, time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await _rung.Task.WaitAsync(left < wait ? left : wait, time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
-        while (!_rung.Task.IsCompleted && !stop.IsCancellationRequested && TimeProvider.System.GetTimestamp() < Volatile.Read(ref _quietUntil));
+
         if (_rung.Task.IsCompleted)
         {
             _rung = new(TaskCreationOptions.RunContinuationsAsynchronously);
         }
     }
+
+    private TimeSpan QuietFor() => TimeProvider.System.GetElapsedTime(TimeProvider.System.GetTimestamp(), Volatile.Read(ref _quietUntil));
 }

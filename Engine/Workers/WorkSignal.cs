@@ -16,14 +16,17 @@ internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeP
 {
     private static readonly TimeSpan Probe = TimeSpan.FromSeconds(30);
 
-    /// <summary>Whether notifications came through when it was last looked.</summary>
-    public bool IsListening { get; private set; }
-
     /// <summary>Called with a queue's name when work may be waiting there.</summary>
     public event Action<string>? Queued;
 
     /// <summary>Called with a run and what is asked of it: cancel, pause, drop, or event when it may go on.</summary>
     public event Action<Guid, string>? RunSteered;
+
+    /// <summary>Called when somebody has changed what a schedule has to do.</summary>
+    public event Action? Scheduled;
+
+    /// <summary>Whether notifications are being listened for; they may still be lost.</summary>
+    public bool IsListening { get; private set; }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -63,9 +66,9 @@ internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeP
         await using (listen.ConfigureAwait(false))
         {
             await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
-            IsListening = true;
         }
 
+        IsListening = true;
         while (true)
         {
             if (!await connection.WaitAsync(Probe, stop).ConfigureAwait(false))
@@ -83,6 +86,10 @@ internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeP
         if (payload.StartsWith("queue ", StringComparison.Ordinal))
         {
             Queued?.Invoke(payload["queue ".Length..]);
+        }
+        else if (payload == "schedules")
+        {
+            Scheduled?.Invoke();
         }
         else if (payload.IndexOf(' ', StringComparison.Ordinal) is var end and > 0
             && Guid.TryParse(payload.AsSpan(end + 1), CultureInfo.InvariantCulture, out var runId))
