@@ -92,7 +92,7 @@ internal sealed class BadInputTests
     [TestCase(Create + " --every 1h --column nocolumn", 2, "nocolumn")]
     [TestCase(Create + " --every 1h --filter \"noname = 1\"", 2, "noname")]
     [TestCase("export create e2 --destination files --table events --cursor-column text --every 1h", 2, "text")]
-    [TestCase(Create + " --every 1h --format csv", 2, "--format")]
+    [TestCase(Create + " --every 1h --format xml", 2, "--format")]
     [TestCase(Create + " --every 1h --slice-size big", 2, "--slice-size")]
     [TestCase(Create + " --every 1h --parallel-slices few", 2, "--parallel-slices")]
 
@@ -125,6 +125,8 @@ internal sealed class BadInputTests
     [TestCase("run list --state asleep", 2, "--state")]
     [TestCase("worker --slots 0", 2, "worker_slots")]
     [TestCase("worker --lease forever", 2, "worker_lease")]
+    [TestCase("worker --memory 100MB", 2, "worker_memory")]
+    [TestCase("worker --memory plenty", 2, "worker_memory")]
     [TestCase("demo --rows 1", 2, "rows")]
 
     // Settings.
