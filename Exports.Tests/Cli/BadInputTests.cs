@@ -133,6 +133,8 @@ internal sealed class BadInputTests
     [TestCase("run list --state asleep", 2, "--state")]
     [TestCase("worker --slots 0", 2, "worker_slots")]
     [TestCase("worker --lease forever", 2, "worker_lease")]
+    [TestCase("worker --memory 100MB", 2, "worker_memory")]
+    [TestCase("worker --memory plenty", 2, "worker_memory")]
     [TestCase("demo --rows 1", 2, "rows")]
 
     // Settings.
