@@ -9,8 +9,17 @@ namespace Exporter.Exports.Destinations;
 /// </summary>
 public interface IDestination : IAsyncDisposable
 {
+    /// <summary>Whether schemas are to say of each field what its type was at the source, for types that Arrow has not. Default false.</summary>
+    bool TakesSourceTypes => false;
+
     /// <summary>Tries, step by step, what an export will do, and reports each; leaves nothing behind.</summary>
     IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Before a slice is read: answers its receipt when an earlier attempt of the same step has committed it, though the answer was
+    /// lost; then it is neither read nor written again. Destinations that cannot know answer null, and the slice replaces itself.
+    /// </summary>
+    Task<SliceReceipt?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken) => Task.FromResult<SliceReceipt?>(null);
 
     /// <summary>Opens a slice for writing. A slice may be opened again after any death of the one who had it open.</summary>
     Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken);
@@ -42,7 +51,11 @@ public interface ISliceSink : IAsyncDisposable
 /// <param name="Slice">The slice's number.</param>
 /// <param name="Attempt">The attempt, from 1: only for temporary names and logs.</param>
 /// <param name="FencingToken">Grows at every claim of the run.</param>
-public sealed record SliceAddress(string Export, DataInterval Interval, int Slice, int Attempt, long FencingToken);
+public sealed record SliceAddress(string Export, DataInterval Interval, int Slice, int Attempt, long FencingToken)
+{
+    /// <summary>The same for every attempt of the step that exports the slice, and for no other step; null when it is not known.</summary>
+    public string? StepKey { get; init; }
+}
 
 /// <summary>What a whole run left in the destination.</summary>
 public sealed record RunManifest

@@ -21,10 +21,16 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
         }
 
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(step.CancellationToken);
+        var address = new SliceAddress(order.Export.Name, order.Interval, slice.Number, step.Attempt, step.FencingToken) { StepKey = step.IdempotencyKey };
+        if (await destination.ResumeSliceAsync(address, stop.Token).ConfigureAwait(false) is { } there)
+        {
+            return await CommitAsync(step, there, 0).ConfigureAwait(false);
+        }
+
         var reader = await OpenAsync(step, order, plan, slice, stop.Token).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);
-        var address = new SliceAddress(order.Export.Name, order.Interval, slice.Number, step.Attempt, step.FencingToken);
-        var sink = await destination.OpenSliceAsync(address, reader.Schema, stop.Token).ConfigureAwait(false);
+        var schema = destination.TakesSourceTypes ? SourceTypes.On(reader.Schema, plan.Columns) : reader.Schema;
+        var sink = await destination.OpenSliceAsync(address, schema, stop.Token).ConfigureAwait(false);
         await using var aborting = sink.ConfigureAwait(false);
         var rows = await MoveAsync(step, reader, sink, stop).ConfigureAwait(false);
         var receipt = await sink.CommitAsync(stop.Token).ConfigureAwait(false);
@@ -33,8 +39,13 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
             throw new InvalidDataException($"Slice {slice.Number}: {rows} rows were read and {receipt.Rows} written.");
         }
 
+        return await CommitAsync(step, receipt, reader.BytesRead).ConfigureAwait(false);
+    }
+
+    private async Task<SliceReceipt> CommitAsync(IStepContext step, SliceReceipt receipt, long sourceBytes)
+    {
         await step.CommitAsync(receipt, (transaction, token) => runs.CommitSliceAsync(
-            transaction, step.RunId, receipt, reader.BytesRead, step.Attempt, step.FencingToken, token)).ConfigureAwait(false);
+            transaction, step.RunId, receipt, sourceBytes, step.Attempt, step.FencingToken, token)).ConfigureAwait(false);
         return receipt;
     }
 

@@ -23,7 +23,7 @@ internal static class ColumnCast
     }
 
     /// <summary>Map, Tuple, JSON and the like, at any depth: these have no columns in most destinations and become JSON text.</summary>
-    private static bool IsDocument(string type)
+    public static bool IsDocument(string type)
     {
         var (name, arguments) = Split(type);
         return name switch
@@ -59,7 +59,7 @@ internal static class ColumnCast
     }
 
     /// <summary>Cuts <c>Name(a, b)</c> into its name and its arguments; commas inside parentheses and quotes do not cut.</summary>
-    private static (string Name, List<string> Arguments) Split(string type)
+    public static (string Name, List<string> Arguments) Split(string type)
     {
         var open = type.IndexOf('(', StringComparison.Ordinal);
         if (open < 0)
