@@ -36,18 +36,19 @@ internal sealed class PostgresCheck(PostgresDestination destination, PostgresOpt
 
     private async Task<string> MayWriteAsync(CancellationToken cancellationToken)
     {
-        var table = options.Table.Contains("{export}", StringComparison.Ordinal) ? "" : Quoted.In(options.Schema, options.Table);
         var found = await RowAsync(
             """
-            select (select oid from pg_namespace where nspname = $1) is not null,
-              coalesce((select has_schema_privilege(oid, 'usage') from pg_namespace where nspname = $1), false),
-              coalesce((select has_schema_privilege(oid, 'create') from pg_namespace where nspname = $1), false),
+            with schema as (select oid from pg_namespace where nspname = $1),
+              relation as (select oid, relname from pg_class where relnamespace = (select oid from schema))
+            select exists (select from schema),
+              coalesce((select has_schema_privilege(oid, 'usage') from schema), false),
+              coalesce((select has_schema_privilege(oid, 'create') from schema), false),
               has_database_privilege(current_database(), 'temp'),
-              (select has_table_privilege(to_regclass($2), 'select') and has_table_privilege(to_regclass($2), 'insert') and has_table_privilege(to_regclass($2), 'update')
-                and has_table_privilege(to_regclass($2), 'delete') and has_sequence_privilege(to_regclass($3), 'usage')),
-              case when $4 <> '' then has_table_privilege(to_regclass($4), 'insert') end
+              (select bool_and(has_table_privilege(r.oid, p.name)) from relation r, unnest(array['select', 'insert', 'update', 'delete']) p (name) where relname = $2)
+                and (select has_sequence_privilege(oid, 'usage') from relation where relname = $3),
+              (select has_table_privilege(oid, 'insert') from relation where relname = $4)
             """,
-            [options.Schema, Quoted.In(options.Schema, CommitsTable.TableName), Quoted.In(options.Schema, CommitsTable.SequenceName), table],
+            [options.Schema, CommitsTable.TableName, CommitsTable.SequenceName, options.Table],
             cancellationToken).ConfigureAwait(false);
         if (found[0] is false)
         {
@@ -64,7 +65,7 @@ internal sealed class PostgresCheck(PostgresDestination destination, PostgresOpt
             found[3] is true || (!options.IsMerge && _mayCreate),
             $"may not create temporary tables in {options.Database}",
             $"grant temporary on database {Quoted.Name(options.Database)} to {Quoted.Name(options.Username)}");
-        Demand(found[5] is not false, $"may not insert into {options.Schema}.{options.Table}", $"grant select, insert, update, delete on {table} to {Quoted.Name(options.Username)}");
+        Demand(found[5] is not false, $"may not insert into {options.Schema}.{options.Table}", $"grant select, insert, update, delete on {Quoted.In(options.Schema, options.Table)} to {Quoted.Name(options.Username)}");
         return _mayCreate ? $"Tables may be created in schema {options.Schema}." : $"{CommitsTable.TableName} may be written; tables may not be created.";
     }
 
