@@ -20,6 +20,8 @@ public static class ExportServices
         services.TryAddSingleton<RunStore>();
         services.TryAddSingleton<RunControl>();
         services.TryAddSingleton<BackfillStore>();
+        services.TryAddSingleton<VerificationStore>();
+        services.TryAddSingleton<QuarantineStore>();
         return engine;
     }
 
@@ -35,11 +37,15 @@ public static class ExportServices
         services.TryAddSingleton(source);
         services.TryAddSingleton<ClickHouseSource>();
         services.TryAddSingleton(new MemoryBudget(memory));
+        services.TryAddSingleton<SliceCounter>();
+        services.TryAddSingleton<SliceSplitter>();
         services.TryAddSingleton<RunPlanner>();
         services.TryAddSingleton<SliceExporter>();
-        services.TryAddSingleton<RunFinisher>();
         services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);
         services.TryAddScoped<DestinationOfRun>();
-        return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow).AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow);
+        services.TryAddScoped<SliceRounds>();
+        return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow)
+            .AddWorkflow<VerifyWorkflow>(VerificationStore.Workflow)
+            .AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow);
     }
 }

@@ -41,8 +41,8 @@ public sealed class PostgresTests
         }
 
         await using var next = _server.Open();
-        var receipt = await next.ResumeSliceAsync(address with { Attempt = 2 }, default);
-        Assert.That(receipt, Has.Property("Rows").EqualTo(2));
+        var found = await next.ResumeSliceAsync(address with { Attempt = 2 }, default);
+        Assert.That(found?.Receipt.Rows, Is.EqualTo(2));
         Assert.That(await _server.ScalarAsync<long>("select count(*) from events"), Is.EqualTo(2));
     }
 
@@ -88,7 +88,7 @@ public sealed class PostgresTests
             "the next attempt waits");
         trap.Release();
 
-        Assert.That(await noticing, Has.Property("Rows").EqualTo(1));
+        Assert.That((await noticing)?.Receipt.Rows, Is.EqualTo(1));
         Assert.That(await _server.ScalarAsync<long>("select count(*) from events"), Is.EqualTo(1));
     }
 

@@ -128,9 +128,15 @@ public abstract class TableContract
     public async Task What_a_step_has_committed_its_next_attempt_finds_and_does_not_copy_again()
     {
         Assert.That(await Open().ResumeSliceAsync(Slice(0, step: "run/4"), CancellationToken.None), Is.Null);
-        var receipt = await ExportAsync(Open(), Slice(0, step: "run/4"), "a", "b");
+        SliceReceipt receipt;
+        await using (var sink = await Open().OpenSliceAsync(Slice(0, step: "run/4"), SliceRows.Schema, CancellationToken.None))
+        {
+            await WriteAsync(sink, "a", "b");
+            sink.Note("a note");
+            receipt = await sink.CommitAsync(CancellationToken.None);
+        }
 
-        Assert.That(await Open().ResumeSliceAsync(Slice(0, attempt: 2, step: "run/4"), CancellationToken.None), Is.EqualTo(receipt));
+        Assert.That(await Open().ResumeSliceAsync(Slice(0, attempt: 2, step: "run/4"), CancellationToken.None), Is.EqualTo(new CommittedSlice(receipt, "a note")));
         Assert.That(await Open().ResumeSliceAsync(Slice(0, step: "other/4"), CancellationToken.None), Is.Null, "of another run it is another slice");
         Assert.That(await Open().ResumeSliceAsync(Slice(1, step: "run/5"), CancellationToken.None), Is.Null);
     }
@@ -164,6 +170,17 @@ public abstract class TableContract
 
         Assert.That(receipt.Rows, Is.Zero);
         Assert.That(await ValuesAsync(Export), Is.Empty);
+    }
+
+    [Test]
+    public async Task A_slice_that_is_thrown_away_leaves_no_row_and_no_commit_to_find()
+    {
+        await ExportAsync(Open(), Slice(0, step: "run/4"), "row");
+        await Open().DiscardSliceAsync(Slice(0, attempt: 2, step: "run/4"), CancellationToken.None);
+        await Open().DiscardSliceAsync(Slice(7, step: "run/5"), CancellationToken.None);
+
+        Assert.That(await ValuesAsync(Export), Is.Empty);
+        Assert.That((await Open().ResumeSliceAsync(Slice(0, attempt: 3, step: "run/4"), CancellationToken.None))?.Note, Is.Null);
     }
 
     [Test]

@@ -111,18 +111,6 @@ public sealed class ExportWorkflowTests
     }
 
     [Test]
-    public async Task Rows_that_change_all_the_time_fail_the_run_with_what_to_do()
-    {
-        var host = await StartAsync();
-        On(host, WorkerMoment.StepRecorded, "plan", () => AddLateRowsAsync(30));
-        On(host, WorkerMoment.AttemptStarted, "finish", () => AddLateRowsAsync(5));
-        var run = await RunAsync(Export(Dedup.None));
-        Assert.That(run.State, Is.EqualTo("failed"));
-        Assert.That(run.Error, Does.Contain("Setting: settle_delay").And.Contain("the source has"));
-        Assert.That(await _database.ScalarAsync<long>("select count(*) from exports.coverage"), Is.Zero);
-    }
-
-    [Test]
     public async Task A_query_that_is_killed_in_mid_stream_is_tried_again_and_its_rows_come_once()
     {
         await StartAsync();

@@ -8,7 +8,8 @@ namespace Exporter.Exports.Cli;
 /// <summary><c>exporter run</c>.</summary>
 internal static class RunCommands
 {
-    public static Command All() => new CliCommand("run", "Batch export runs: one data interval each", "exporter run list").With(List(), Show(), Logs(), Cancel(), Retry());
+    public static Command All() => new CliCommand("run", "Batch export runs: one data interval each", "exporter run list").With(
+        List(), Show(), Logs(), Cancel(), Retry(), VerifyCommands.OfRun(), BadRowCommands.List(), BadRowCommands.Resend());
 
     /// <summary>Shows a run's progress until it has ended; the exit status says how.</summary>
     internal static async Task<int> WaitAsync(Session session, Guid runId, CancellationToken cancellationToken)
@@ -31,7 +32,8 @@ internal static class RunCommands
             throw;
         }
 
-        session.Output.Answer(run!, output => output.Line($"Run {runId} is {run!.State}: {ProgressText(run)}.{(run.Error is null ? "" : $" {run.Error}")}"));
+        session.Output.Answer(run!, output => output.Line(
+            $"Run {runId} is {run!.State}: {ProgressText(run)}{BadText(run)}.{(run.Error is null ? "" : $" {run.Error}")}"));
         return run!.State == RunState.Completed.ToText() ? ExitStatus.Ok : ExitStatus.Failed;
     }
 
@@ -40,6 +42,11 @@ internal static class RunCommands
     private static string ProgressText(RunView run) => run.Slices is null
         ? run.State ?? "ended"
         : $"{run.SlicesCommitted:N0} of {run.Slices:N0} slices, {run.ExportedRows:N0} of {run.ExpectedRows:N0} rows";
+
+    // Completed must not hide what is not there as it was.
+    private static string BadText(RunView run) =>
+        (run.QuarantinedRows == 0 ? "" : $", {run.QuarantinedRows:N0} rows put aside (exporter run bad-rows {run.RunId})")
+        + (run.NulledValues == 0 ? "" : $", {run.NulledValues:N0} values exported as null");
 
     private static CliCommand List()
     {
@@ -58,11 +65,12 @@ internal static class RunCommands
 
                 var runs = await session.Runs.ListAsync(filter, cancellationToken).ConfigureAwait(false);
                 session.Output.Answer(runs, output => output.Table(
-                    ["RUN", "EXPORT", "INTERVAL", "TRIGGER", "STATE", "SLICES", "ROWS", "WRITTEN", "CREATED"],
+                    ["RUN", "EXPORT", "INTERVAL", "TRIGGER", "STATE", "SLICES", "ROWS", "BAD", "WRITTEN", "CREATED"],
                     runs.Select(run => (IReadOnlyList<string?>)
                     [
                         run.RunId.ToString(), run.BatchExport, run.Interval().ToString(), run.Trigger, run.State,
-                        run.Slices is null ? "" : $"{run.SlicesCommitted}/{run.Slices}", Output.Text(run.ExportedRows), Output.Bytes(run.BytesWritten),
+                        run.Slices is null ? "" : $"{run.SlicesCommitted}/{run.Slices}", Output.Text(run.ExportedRows),
+                        Output.Text(run.QuarantinedRows + run.NulledValues), Output.Bytes(run.BytesWritten),
                         Output.Text(run.CreatedAt),
                     ]),
                     "There are no runs; see `exporter export run --help`."));
@@ -83,10 +91,12 @@ internal static class RunCommands
                 {
                     output.Line("");
                     output.Table(
-                        ["SLICE", "STATE", "EXPECTED", "ROWS", "BYTES", "ATTEMPT", "EPOCH", "FILE"],
+                        ["SLICE", "STATE", "EXPECTED", "ROWS", "BAD", "AGREES", "BYTES", "ATTEMPT", "EPOCH", "FILE"],
                         slices.Select(slice => (IReadOnlyList<string?>)
                         [
                             Output.Text(slice.Slice), slice.State, Output.Text(slice.ExpectedRows), Output.Text(slice.Rows),
+                            slice.Rows is null ? "" : Output.Text(slice.QuarantinedRows + slice.NulledValues),
+                            slice.Agrees is { } agrees ? (agrees ? "yes" : "no") : "",
                             slice.Bytes is { } bytes ? Output.Bytes(bytes) : "", Output.Text(slice.Attempt), Output.Text(slice.Epoch), slice.File,
                         ]),
                         "");
@@ -191,7 +201,12 @@ internal static class RunCommands
         ("error", run.Error),
         ("slices", run.Slices is null ? "not planned yet" : $"{run.SlicesCommitted:N0} of {run.Slices:N0} committed"),
         ("rows", run.ExpectedRows is null ? null : $"{run.ExportedRows:N0} of {run.ExpectedRows:N0}"),
+        ("put aside", run.QuarantinedRows == 0 ? null : $"{run.QuarantinedRows:N0} rows; see exporter run bad-rows {run.RunId}"),
+        ("set to null", run.NulledValues == 0 ? null : $"{run.NulledValues:N0} values"),
         ("late rows", Output.Text(run.LateRows)),
+        ("split", run.SlicesSplit == 0 ? null : $"{run.SlicesSplit:N0} slices"),
+        ("exported again", run.SlicesExportedAgain == 0 ? null : $"{run.SlicesExportedAgain:N0} slices"),
+        ("verified", Output.Text(run.VerifiedAt)),
         ("written", Output.Bytes(run.BytesWritten)),
         ("from source", Output.Bytes(run.SourceBytes)),
         ("sent again", Output.Bytes(run.ResentBytes)),

@@ -12,14 +12,17 @@ public interface IDestination : IAsyncDisposable
     /// <summary>Whether schemas are to say of each field what its type was at the source, for types that Arrow has not. Default false.</summary>
     bool TakesSourceTypes => false;
 
+    /// <summary>Whether Map, Tuple and Nested may come as Arrow's maps, structs and lists; else they come as JSON text. Default false.</summary>
+    bool TakesNestedValues => false;
+
     /// <summary>Tries, step by step, what an export will do, and reports each; leaves nothing behind.</summary>
     IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken);
 
     /// <summary>
-    /// Before a slice is read: answers its receipt when an earlier attempt of the same step has committed it, though the answer was
-    /// lost; then it is neither read nor written again. Destinations that cannot know answer null, and the slice replaces itself.
+    /// Before a slice is read: finds what an earlier attempt of the same step has committed, though the answer was lost; then it is
+    /// neither read nor written again. Destinations that cannot know answer null, and the slice replaces itself.
     /// </summary>
-    Task<SliceReceipt?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken) => Task.FromResult<SliceReceipt?>(null);
+    Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken) => Task.FromResult<CommittedSlice?>(null);
 
     /// <summary>Opens a slice for writing. A slice may be opened again after any death of the one who had it open.</summary>
     Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken);
@@ -29,6 +32,19 @@ public interface IDestination : IAsyncDisposable
     /// export of the same interval left that is not part of this one. May be repeated.
     /// </summary>
     Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken);
+
+    /// <summary>Removes what any attempt left of a slice, and keeps older attempts from committing it. May be repeated.</summary>
+    async Task DiscardSliceAsync(SliceAddress address, CancellationToken cancellationToken)
+    {
+        // As a slice that became empty.
+        var sink = await OpenSliceAsync(address, new Schema([], null), cancellationToken).ConfigureAwait(false);
+        await using var closing = sink.ConfigureAwait(false);
+        await sink.CommitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>What a column of this field can hold, where the destination holds less than Arrow does; null when it holds all.
+    /// Rows with other values are handled as the export's <c>bad_rows</c> says, before they come to a sink.</summary>
+    ColumnLimit? LimitOf(Field field) => null;
 
     /// <summary>Sorts an error of this destination by who has to act; null when it is not this destination's.</summary>
     ExportError? Classify(Exception exception);
@@ -40,9 +56,20 @@ public interface ISliceSink : IAsyncDisposable
     /// <summary>Writes one batch. The caller disposes of the batch when this returns.</summary>
     ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken);
 
+    /// <summary>Keeps a text with the commit that follows, for <see cref="IDestination.ResumeSliceAsync"/>. Destinations that find no commit
+    /// again drop it.</summary>
+    void Note(string note)
+    {
+    }
+
     /// <summary>Makes the slice durable, once, under its own key; a repeat under the same address replaces it.</summary>
     Task<SliceReceipt> CommitAsync(CancellationToken cancellationToken);
 }
+
+/// <summary>A commit that was found again.</summary>
+/// <param name="Receipt">What the commit answered.</param>
+/// <param name="Note">What <see cref="ISliceSink.Note"/> kept with it; null when there was none.</param>
+public sealed record CommittedSlice(SliceReceipt Receipt, string? Note);
 
 /// <summary>Which slice of what; every key in a destination is derived from <paramref name="Export"/>,
 /// <paramref name="Interval"/> and <paramref name="Slice"/> alone.</summary>

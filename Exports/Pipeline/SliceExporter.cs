@@ -1,79 +1,161 @@
 using System.Text.Json;
 using System.Threading.Channels;
 using Apache.Arrow;
+using Exporter.Engine.Observability;
 using Exporter.Engine.Workflows;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 using Exporter.Exports.Sources;
+using Microsoft.Extensions.Logging;
 
 namespace Exporter.Exports.Pipeline;
 
 /// <summary>One attempt of one slice: read, write, commit at the destination, then commit here. Reading goes on while writing.</summary>
-internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, MemoryBudget memory)
+internal sealed class SliceExporter(
+    ClickHouseSource source, RunStore runs, QuarantineStore quarantine, SliceSplitter splitter, MemoryBudget memory, TimeProvider time)
 {
-    /// <summary>Exports a slice, or answers the receipt of an earlier attempt that died after its commit.</summary>
-    public async Task<SliceReceipt> ExportAsync(
-        IStepContext step, RunOrder order, ExportPlan plan, Slice slice, IDestination destination)
+    /// <summary>Exports a slice, or splits it in two when it is too much for one attempt; what an earlier attempt has recorded is
+    /// answered.</summary>
+    public async Task<SliceOutcome> ExportAsync(IStepContext step, RunWork work, Slice slice, IDestination destination)
     {
-        if (step.TryGetCheckpoint<SliceReceipt>(out var committed))
+        if (step.TryGetCheckpoint<SliceOutcome>(out var recorded))
         {
-            return committed;
+            return recorded;
         }
 
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(step.CancellationToken);
-        var address = new SliceAddress(order.Export.Name, order.Interval, slice.Number, step.Attempt, step.FencingToken) { StepKey = step.IdempotencyKey };
-        if (await destination.ResumeSliceAsync(address, stop.Token).ConfigureAwait(false) is { } there)
+        var address = new SliceAddress(work.Order.Export.Name, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken)
         {
-            return await CommitAsync(step, there, 0).ConfigureAwait(false);
+            StepKey = step.IdempotencyKey,
+        };
+        if (await ResumeAsync(step, work, address, destination).ConfigureAwait(false) is { } there)
+        {
+            return there;
         }
 
-        var reader = await OpenAsync(step, order, plan, slice, stop.Token).ConfigureAwait(false);
-        await using var closing = reader.ConfigureAwait(false);
-        var schema = destination.TakesSourceTypes ? SourceTypes.On(reader.Schema, plan.Columns) : reader.Schema;
-        var sink = await destination.OpenSliceAsync(address, schema, stop.Token).ConfigureAwait(false);
-        await using var aborting = sink.ConfigureAwait(false);
-        var rows = await MoveAsync(step, reader, sink, stop).ConfigureAwait(false);
-        var receipt = await sink.CommitAsync(stop.Token).ConfigureAwait(false);
-        if (receipt.Rows != rows)
+        try
         {
-            throw new InvalidDataException($"Slice {slice.Number}: {rows} rows were read and {receipt.Rows} written.");
+            return new SliceOutcome(await MoveAsync(step, work, slice, address, destination).ConfigureAwait(false), null);
         }
+        catch (Exception error) when (!step.CancellationToken.IsCancellationRequested && SliceSplitter.Asks(error, step.Attempt))
+        {
+            if (await SplitAsync(step, work, slice, address, destination, error).ConfigureAwait(false) is { } split)
+            {
+                return split;
+            }
 
-        return await CommitAsync(step, receipt, reader.BytesRead).ConfigureAwait(false);
+            throw;
+        }
     }
 
-    private async Task<SliceReceipt> CommitAsync(IStepContext step, SliceReceipt receipt, long sourceBytes)
+    // An earlier attempt has committed at the destination and got no answer. Rows that it put aside have died with it, so a slice with
+    // such rows has no note, and is exported again in place.
+    private async Task<SliceOutcome?> ResumeAsync(IStepContext step, RunWork work, SliceAddress address, IDestination destination)
     {
-        await step.CommitAsync(receipt, (transaction, token) => runs.CommitSliceAsync(
-            transaction, step.RunId, receipt, sourceBytes, step.Attempt, step.FencingToken, token)).ConfigureAwait(false);
-        return receipt;
+        if (await destination.ResumeSliceAsync(address, step.CancellationToken).ConfigureAwait(false) is not { Note: { } note } there)
+        {
+            return null;
+        }
+
+        var receipt = ExportJson.Read<SliceReceipt>(note) with { Rows = there.Receipt.Rows, Bytes = there.Receipt.Bytes };
+        await step.CommitAsync(new SliceOutcome(receipt, null), async (transaction, token) =>
+        {
+            await runs.CommitSliceAsync(transaction, work.RunId, receipt, sourceBytes: 0, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
+            await quarantine.ReplaceAsync(transaction, work.RunId, receipt.Slice, [], token).ConfigureAwait(false);
+        }).ConfigureAwait(false);
+        step.Log(LogLevel.Information, $"Slice {receipt.Slice} was committed by an earlier attempt whose answer was lost.");
+        return new SliceOutcome(receipt, null);
+    }
+
+    private async Task<SliceReceipt> MoveAsync(IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination)
+    {
+        var settings = work.Order.Export.Settings;
+        using var slow = new CancellationTokenSource(settings.MaxSliceTime, time);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(step.CancellationToken, slow.Token);
+        try
+        {
+            var reader = await OpenAsync(step, work, slice, destination, stop.Token).ConfigureAwait(false);
+            await using var closing = reader.ConfigureAwait(false);
+            var schema = destination.TakesSourceTypes ? SourceTypes.On(reader.Schema, work.Columns) : reader.Schema;
+            var gate = new RowGate(work.Order, schema, destination);
+            var sink = await destination.OpenSliceAsync(address, gate.Schema, stop.Token).ConfigureAwait(false);
+            await using var aborting = sink.ConfigureAwait(false);
+            await MoveAsync(step, reader, gate, sink, stop).ConfigureAwait(false);
+            if (gate.BadRows.Count == 0)
+            {
+                sink.Note(ExportJson.Write(gate.Complete(new SliceReceipt { Slice = slice.Number, Rows = gate.Rows, Bytes = 0 })));
+            }
+
+            var receipt = gate.Complete(await sink.CommitAsync(stop.Token).ConfigureAwait(false));
+            if (receipt.Rows + receipt.QuarantinedRows != gate.Rows)
+            {
+                throw new InvalidDataException(
+                    $"Slice {slice.Number}: {gate.Rows} rows were read, {receipt.Rows} written and {receipt.QuarantinedRows} put aside.");
+            }
+
+            // Its halves are smaller; of a single row nothing is.
+            if (receipt.Bytes > settings.MaxFileBytes && receipt.Rows > 1 && await splitter.CanSplitAsync(work, slice, stop.Token).ConfigureAwait(false))
+            {
+                throw new SliceTooLargeException($"its file has {receipt.Bytes:N0} bytes, more than max_file_bytes");
+            }
+
+            await step.CommitAsync(new SliceOutcome(receipt, null), async (transaction, token) =>
+            {
+                await runs.CommitSliceAsync(
+                    transaction, work.RunId, receipt, reader.BytesRead, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
+                await quarantine.ReplaceAsync(transaction, work.RunId, slice.Number, gate.BadRows, token).ConfigureAwait(false);
+            }).ConfigureAwait(false);
+            return receipt;
+        }
+        catch (Exception error) when (slow.IsCancellationRequested && !step.CancellationToken.IsCancellationRequested)
+        {
+            throw new SliceTooLargeException($"an attempt takes longer than max_slice_time ({settings.MaxSliceTime}): {error.Message}");
+        }
+    }
+
+    // What attempts of the whole slice have left is removed first: from the record on, only its halves are exported.
+    private async Task<SliceOutcome?> SplitAsync(
+        IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, Exception cause)
+    {
+        var halves = await Heartbeats.WhileAsync(
+            step, splitter.SplitAsync(work.Order.Export.Model, slice, work.Planned, step.CancellationToken)).ConfigureAwait(false);
+        if (halves is null)
+        {
+            return null;
+        }
+
+        await destination.DiscardSliceAsync(address, step.CancellationToken).ConfigureAwait(false);
+        var outcome = new SliceOutcome(null, halves);
+        await step.CommitAsync(outcome, (transaction, token) => runs.SplitSliceAsync(
+            transaction, work.RunId, slice.Number, halves, token)).ConfigureAwait(false);
+        step.Log(LogLevel.Warning, $"Slice {slice.Number} is split into {halves[0].Number} and {halves[1].Number}: {ErrorText.Scrub(cause.Message)}");
+        return outcome;
     }
 
     // ClickHouse may think for long before its first byte, within its own timeout; that is no reason to start again.
-    private async Task<SourceReader> OpenAsync(IStepContext step, RunOrder order, ExportPlan plan, Slice slice, CancellationToken stop)
+    private async Task<SourceReader> OpenAsync(IStepContext step, RunWork work, Slice slice, IDestination destination, CancellationToken stop)
     {
+        var order = work.Order;
         var queryId = $"exporter-{step.RunId:N}-{slice.Number}-{step.FencingToken}-{step.Attempt}";
         var comment = JsonSerializer.Serialize(new
         {
             export = order.Export.Name, run = step.RunId, slice = slice.Number, attempt = step.Attempt, epoch = step.FencingToken,
         });
-        return await Heartbeats.WhileAsync(
-            step, source.ReadAsync(QueryBuilder.Rows(order.Export.Model, plan.Columns, slice), queryId, comment, stop)).ConfigureAwait(false);
+        var nested = destination.TakesNestedValues && order.Export.Format.Nested == NestedValues.Native;
+        var query = QueryBuilder.Rows(order.Export.Model, work.Columns, slice, keyHash: true, nested: nested);
+        return await Heartbeats.WhileAsync(step, source.ReadAsync(query, queryId, comment, stop)).ConfigureAwait(false);
     }
 
-    private async Task<long> MoveAsync(IStepContext step, SourceReader reader, ISliceSink sink, CancellationTokenSource stop)
+    private async Task MoveAsync(IStepContext step, SourceReader reader, RowGate gate, ISliceSink sink, CancellationTokenSource stop)
     {
         var batches = Channel.CreateUnbounded<(RecordBatch Batch, long Bytes)>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
         var reading = ReadAsync(reader, batches.Writer, stop.Token);
-        var rows = 0L;
         try
         {
             await foreach (var (batch, bytes) in batches.Reader.ReadAllAsync(stop.Token).ConfigureAwait(false))
             {
                 try
                 {
-                    await sink.WriteAsync(batch, stop.Token).ConfigureAwait(false);
-                    rows += batch.Length;
+                    await gate.WriteAsync(batch, sink, stop.Token).ConfigureAwait(false);
                 }
                 finally
                 {
@@ -85,7 +167,6 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
             }
 
             await reading.ConfigureAwait(false);
-            return rows;
         }
         catch
         {

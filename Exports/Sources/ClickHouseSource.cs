@@ -127,6 +127,16 @@ internal sealed class ClickHouseSource : IDisposable
         SourceModel model, DataInterval range, int buckets, CancellationToken cancellationToken) =>
         Counts(await TextsAsync(QueryBuilder.CountByHash(model, range, buckets), cancellationToken).ConfigureAwait(false));
 
+    /// <summary>Rows after dedup of one slice, and the hash of their keys.</summary>
+    public async Task<BucketCount> CountSliceAsync(SourceModel model, Slice slice, CancellationToken cancellationToken) =>
+        Counts(await TextsAsync(QueryBuilder.CountSlice(model, slice), cancellationToken).ConfigureAwait(false)).FirstOrDefault();
+
+    /// <summary>Rows after dedup of slices that are ranges of the cursor column alone, in order; those without rows are left out. The
+    /// number is the slice's start in nanoseconds.</summary>
+    public async Task<IReadOnlyList<BucketCount>> CountByStartAsync(
+        SourceModel model, DataInterval range, IEnumerable<DateTimeOffset> starts, CancellationToken cancellationToken) =>
+        Counts(await TextsAsync(QueryBuilder.CountByStart(model, range, starts), cancellationToken).ConfigureAwait(false));
+
     /// <summary>About how many bytes a row of the range has uncompressed; null when there are no rows.</summary>
     public async Task<double?> RowBytesAsync(
         SourceModel model, IReadOnlyList<DescribedColumn> columns, DataInterval range, CancellationToken cancellationToken)
@@ -194,6 +204,13 @@ internal sealed class ClickHouseSource : IDisposable
         command.CustomSettings["http_send_timeout"] = 3600;
         command.CustomSettings["output_format_arrow_low_cardinality_as_dictionary"] = 0;
         command.CustomSettings["output_format_arrow_string_as_string"] = 1;
+        command.CustomSettings["output_format_arrow_fixed_string_as_fixed_byte_array"] = 0;
+        // What toJSONString makes of values, here and in expressions: instants in UTC, numbers with every digit.
+        command.CustomSettings["date_time_output_format"] = "iso";
+        command.CustomSettings["output_format_json_quote_64bit_integers"] = 0;
+        command.CustomSettings["output_format_json_quote_decimals"] = 0;
+        command.CustomSettings["output_format_json_quote_denormals"] = 0;
+        command.CustomSettings["output_format_json_named_tuples_as_objects"] = 1;
         return command;
     }
 
@@ -266,7 +283,9 @@ internal sealed class ClickHouseSource : IDisposable
 
     private static List<BucketCount> Counts(List<string[]> rows) =>
         [.. rows.Select(row => new BucketCount(
-            long.Parse(row[0], CultureInfo.InvariantCulture), long.Parse(row[1], CultureInfo.InvariantCulture)))];
+            long.Parse(row[0], CultureInfo.InvariantCulture),
+            long.Parse(row[1], CultureInfo.InvariantCulture),
+            ulong.Parse(row[2], CultureInfo.InvariantCulture)))];
 
     private static SourceException Failed(ClickHouseServerException error) =>
         SourceException.Parse(error.Message, error) ?? new SourceException(error.ErrorCode, error.Message, error);

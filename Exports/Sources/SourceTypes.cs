@@ -10,9 +10,9 @@ internal static class SourceTypes
 {
     private const string Key = "exporter:source_type";
 
-    /// <summary>The schema with each column's type at the source; columns are in the same order.</summary>
+    /// <summary>The schema with each column's type at the source; columns are in the same order, and what comes behind them stays.</summary>
     public static Schema On(Schema schema, IReadOnlyList<DescribedColumn> columns) => new(
-        schema.FieldsList.Select((field, at) => new Field(
+        schema.FieldsList.Select((field, at) => at >= columns.Count ? field : new Field(
             field.Name, field.DataType, field.IsNullable, new Dictionary<string, string> { [Key] = columns[at].Type })),
         schema.Metadata);
 
@@ -22,7 +22,7 @@ internal static class SourceTypes
     /// <summary>A type without what changes nothing of its values: Nullable, LowCardinality, SimpleAggregateFunction.</summary>
     public static (string Name, IReadOnlyList<string> Arguments) Plain(string type)
     {
-        var (name, arguments) = ColumnCast.Split(type);
+        var (name, arguments) = TypeText.Split(type);
         return name switch
         {
             "Nullable" or "LowCardinality" => Plain(arguments[0]),
@@ -35,5 +35,5 @@ internal static class SourceTypes
     public static string? ElementOf(string? type) => type is not null && Plain(type) is ("Array", [var element]) ? element : null;
 
     /// <summary>Whether values arrive as JSON text.</summary>
-    public static bool IsDocument(string type) => ColumnCast.IsDocument(type);
+    public static bool IsDocument(string type) => ColumnCast.IsDocument(type, nested: false);
 }

@@ -26,7 +26,7 @@ internal sealed class FileSliceSink(
         }
 
         _file ??= FileFolder.Open(_temporary);
-        _encoded ??= new EncodedSlice(format, schema);
+        _encoded ??= new EncodedSlice(format, schema, address);
         await _encoded.EncodeAsync(batch, cancellationToken).ConfigureAwait(false);
         if (_encoded.Output.Buffered >= DrainBytes)
         {

@@ -14,6 +14,16 @@ internal static class ColumnTypes
         $"Column \"{field.Name}\" is of the Arrow type {field.DataType.Name}, which the exporter cannot write to PostgreSQL.",
         "Cast it in the column's expression, for instance with toString().");
 
+    /// <summary>What a new column cannot hold; null when it holds all that comes. Dates and instants of the source end long before PostgreSQL's.</summary>
+    public static ColumnLimit? LimitOf(Field field) => (field.DataType, Of(field)) switch
+    {
+        (StringType, { Form: PostgresForm.Jsonb }) => new ColumnLimit { Json = new JsonLimit { ZeroBytes = false, UnpairedSurrogates = false } },
+
+        // Texts in arrays, also in those that become JSON.
+        (StringType, { Form: PostgresForm.Text }) or (ListType, _) => new ColumnLimit { ZeroBytes = false, Utf8 = true },
+        _ => null,
+    };
+
     /// <summary>Whether a column that is there takes every value of the field, also those that are not there yet.</summary>
     public static bool Takes(PostgresType column, Field field) => Takes(column, field.DataType, Of(field));
 

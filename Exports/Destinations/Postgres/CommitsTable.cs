@@ -13,7 +13,8 @@ internal sealed record SliceClaim(long Id, SliceCommit? Before);
 /// <param name="Target">The table that its rows went to.</param>
 /// <param name="Rows">Its rows.</param>
 /// <param name="Bytes">Bytes that were sent.</param>
-internal sealed record SliceCommit(long Id, string? By, string Target, long Rows, long Bytes);
+/// <param name="Note">What the caller wants to find again; null when nothing.</param>
+internal sealed record SliceCommit(long Id, string? By, string Target, long Rows, long Bytes, string? Note);
 
 /// <summary>An older attempt has lost its slice to a newer one; its transaction ends without a trace.</summary>
 internal sealed class SliceTakenException() : Exception("Another attempt has opened this slice.");
@@ -65,6 +66,7 @@ internal sealed class CommitsTable(string schema)
               target text,
               rows bigint check (rows >= 0),
               bytes bigint check (bytes >= 0),
+              note text,
               primary key (export, interval, slice),
               check (num_nonnulls(commit_id, committed_epoch, committed_attempt, committed_at, target, rows, bytes) in (0, 7))
             );
@@ -90,7 +92,7 @@ internal sealed class CommitsTable(string schema)
               claimed_attempt = excluded.claimed_attempt, claimed_at = clock_timestamp()
             where c.claimed_by is distinct from excluded.claimed_by
               or (c.claimed_epoch, c.claimed_attempt) <= (excluded.claimed_epoch, excluded.claimed_attempt)
-            returning claim_id, commit_id, committed_by, target, rows, bytes
+            returning claim_id, commit_id, committed_by, target, rows, bytes, note
             """,
             address.Export,
             address.Interval.ToKey(),
@@ -112,27 +114,28 @@ internal sealed class CommitsTable(string schema)
     /// <returns>What was committed of it before.</returns>
     /// <exception cref="SliceTakenException">It is not: another attempt has opened the slice since, or its run has ended without it.</exception>
     public async Task<SliceCommit?> CommitAsync(
-        NpgsqlTransaction transaction, SliceAddress address, long claim, string target, long rows, long bytes, CancellationToken cancellationToken)
+        NpgsqlTransaction transaction, SliceAddress address, SliceCommit commit, CancellationToken cancellationToken)
     {
-        var commit = Statements.Command(transaction.Connection!, transaction, $"""
+        var update = Statements.Command(transaction.Connection!, transaction, $"""
             with before as (
-              select commit_id, committed_by, target, rows, bytes from {_table}
+              select commit_id, committed_by, target, rows, bytes, note from {_table}
               where export = $1 and interval = $2 and slice = $3 and claim_id = $4 for update)
             update {_table} c
             set commit_id = c.claim_id, committed_by = c.claimed_by, committed_epoch = c.claimed_epoch, committed_attempt = c.claimed_attempt,
-              committed_at = clock_timestamp(), target = $5, rows = $6, bytes = $7
+              committed_at = clock_timestamp(), target = $5, rows = $6, bytes = $7, note = $8
             from before where c.export = $1 and c.interval = $2 and c.slice = $3 and c.claim_id = $4
-            returning before.commit_id, before.committed_by, before.target, before.rows, before.bytes
+            returning before.commit_id, before.committed_by, before.target, before.rows, before.bytes, before.note
             """,
             address.Export,
             address.Interval.ToKey(),
             address.Slice,
-            claim,
-            target,
-            rows,
-            bytes);
-        await using var disposing = commit.ConfigureAwait(false);
-        var reader = await commit.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+            commit.Id,
+            commit.Target,
+            commit.Rows,
+            commit.Bytes,
+            (object?)commit.Note ?? DBNull.Value);
+        await using var disposing = update.ConfigureAwait(false);
+        var reader = await update.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);
         return await reader.ReadAsync(cancellationToken).ConfigureAwait(false) ? CommitOf(reader, 0) : throw new SliceTakenException();
     }
@@ -142,7 +145,7 @@ internal sealed class CommitsTable(string schema)
         NpgsqlTransaction transaction, RunManifest manifest, CancellationToken cancellationToken)
     {
         var look = Statements.Command(transaction.Connection!, transaction, $"""
-            select slice, commit_id, committed_by, target, rows, bytes from {_table} where export = $1 and interval = $2 order by slice for update
+            select slice, commit_id, committed_by, target, rows, bytes, note from {_table} where export = $1 and interval = $2 order by slice for update
             """, manifest.Export, manifest.Interval.ToKey());
         await using var disposing = look.ConfigureAwait(false);
         var reader = await look.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
@@ -173,5 +176,10 @@ internal sealed class CommitsTable(string schema)
     private static SliceCommit? CommitOf(NpgsqlDataReader reader, int at) => reader.IsDBNull(at)
         ? null
         : new SliceCommit(
-            reader.GetInt64(at), reader.IsDBNull(at + 1) ? null : reader.GetString(at + 1), reader.GetString(at + 2), reader.GetInt64(at + 3), reader.GetInt64(at + 4));
+            reader.GetInt64(at),
+            reader.IsDBNull(at + 1) ? null : reader.GetString(at + 1),
+            reader.GetString(at + 2),
+            reader.GetInt64(at + 3),
+            reader.GetInt64(at + 4),
+            reader.IsDBNull(at + 5) ? null : reader.GetString(at + 5));
 }

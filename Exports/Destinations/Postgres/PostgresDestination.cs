@@ -18,13 +18,13 @@ internal sealed class PostgresDestination(PostgresOptions options) : IDestinatio
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
         new PostgresCheck(this, options, _data).RunAsync(cancellationToken);
 
-    public async Task<SliceReceipt?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken)
+    public async Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken)
     {
         var connection = await _data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = connection.ConfigureAwait(false);
         var claim = await ClaimAsync(connection, address, cancellationToken).ConfigureAwait(false);
         return claim.Before is { By: { } by } before && by == address.StepKey
-            ? new SliceReceipt { Slice = address.Slice, Rows = before.Rows, Bytes = before.Bytes }
+            ? new CommittedSlice(new SliceReceipt { Slice = address.Slice, Rows = before.Rows, Bytes = before.Bytes }, before.Note)
             : null;
     }
 
@@ -63,6 +63,8 @@ internal sealed class PostgresDestination(PostgresOptions options) : IDestinatio
             transaction, manifest, [.. found.Select(slice => slice.Slice).Where(slice => !kept.Contains(slice))], cancellationToken).ConfigureAwait(false);
         await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
     }
+
+    public ColumnLimit? LimitOf(Field field) => ColumnTypes.LimitOf(field);
 
     public ExportError? Classify(Exception exception) => PostgresErrors.Sort(exception, options);
 

@@ -19,7 +19,10 @@ internal sealed class PostgresSliceSink(PostgresTarget target, SliceAddress addr
     private NpgsqlTransaction? _transaction;
     private NpgsqlRawCopyStream? _copy;
     private long _rows;
+    private string? _note;
     private bool _ended;
+
+    public void Note(string note) => _note = note;
 
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
@@ -53,8 +56,8 @@ internal sealed class PostgresSliceSink(PostgresTarget target, SliceAddress addr
         }
 
         var transaction = await BeginAsync(cancellationToken).ConfigureAwait(false);
-        var before = await target.Commits.CommitAsync(
-            transaction, address, claim.Id, target.Text, _rows, _encoder.Length, cancellationToken).ConfigureAwait(false);
+        var commit = new SliceCommit(claim.Id, address.StepKey, target.Text, _rows, _encoder.Length, _note);
+        var before = await target.Commits.CommitAsync(transaction, address, commit, cancellationToken).ConfigureAwait(false);
         if (_merge is not null && _rows > 0)
         {
             await MergeAsync(_merge, transaction, cancellationToken).ConfigureAwait(false);

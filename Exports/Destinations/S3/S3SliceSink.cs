@@ -33,7 +33,7 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
             return;
         }
 
-        _encoded ??= new EncodedSlice(format, schema);
+        _encoded ??= new EncodedSlice(format, schema, address);
         await _encoded.EncodeAsync(batch, cancellationToken).ConfigureAwait(false);
         await SendFullPartsAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
     }
