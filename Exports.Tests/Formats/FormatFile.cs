@@ -70,7 +70,7 @@ internal sealed class FormatFile : IDisposable
 
     /// <summary>What ClickHouse answers, rows in lines and fields in tabs.</summary>
     public static Task<string> ClickHouseAsync(LocalClickHouse server, string sql) => server.ExecuteAsync(
-        sql + " SETTINGS date_time_input_format = 'best_effort', date_time_output_format = 'iso', format_csv_null_representation = '', input_format_csv_empty_as_default = 0");
+        sql + " SETTINGS date_time_input_format = 'best_effort', date_time_output_format = 'iso', cast_string_to_date_time_mode = 'best_effort'");
 
     /// <summary>What DuckDB answers, in its own texts.</summary>
     public static async Task<List<string?[]>> DuckDbAsync(string sql)

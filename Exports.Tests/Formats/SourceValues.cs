@@ -42,7 +42,7 @@ internal sealed class SourceValues : IDisposable
         await server.ExecuteAsync($"CREATE TABLE {table} (at DateTime64(3, 'UTC'), {structure}) ENGINE = MergeTree ORDER BY at");
         await server.ExecuteAsync(string.Create(
             CultureInfo.InvariantCulture,
-            $"INSERT INTO {table} SELECT toDateTime64('2026-01-01 00:00:00', 3, 'UTC') + rowNumberInAllBlocks() / 100, * FROM generateRandom('{structure.Replace("'", "\\'", StringComparison.Ordinal)}', 7, 12, 5) LIMIT {rows}"));
+            $"INSERT INTO {table} SELECT toDateTime64('2026-01-01 00:00:00', 3, 'UTC') + toIntervalMillisecond(rowNumberInAllBlocks()), * FROM generateRandom('{structure.Replace("'", "\\'", StringComparison.Ordinal)}', 7, 12, 5) LIMIT {rows}"));
         return (await ReadAsync(server, connection, [], nested: true), table);
     }
 

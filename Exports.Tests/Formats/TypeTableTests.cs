@@ -143,7 +143,7 @@ public sealed class TypeTableTests
         await File.WriteAllTextAsync(Table(), string.Join('\n', lines) + "\n");
     }
 
-    private static bool IsRow(string line) => line.StartsWith("| `", StringComparison.Ordinal);
+    private static bool IsRow(string line) => line.StartsWith("| `", StringComparison.Ordinal) && line.Split('|').Length == 8;
 
     private static string Table()
     {

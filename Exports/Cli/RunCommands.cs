@@ -9,7 +9,7 @@ namespace Exporter.Exports.Cli;
 internal static class RunCommands
 {
     public static Command All() => new CliCommand("run", "Batch export runs: one data interval each", "exporter run list").With(
-        List(), Show(), Logs(), Cancel(), Retry(), VerifyCommands.OfRun(), BadRowCommands.List(), BadRowCommands.Resend());
+        List(), Show(), Watching(), Logs(), Cancel(), Retry(), VerifyCommands.OfRun(), BadRowCommands.List(), BadRowCommands.Resend());
 
     /// <summary>Shows a run's progress until it has ended; the exit status says how.</summary>
     internal static async Task<int> WaitAsync(Session session, Guid runId, CancellationToken cancellationToken)
@@ -22,7 +22,8 @@ internal static class RunCommands
                 async () =>
                 {
                     run = await session.Runs.GetAsync(runId, cancellationToken).ConfigureAwait(false);
-                    return new Progress(ProgressText(run), run.ExportedRows, run.ExpectedRows, HasEnded(run.State));
+                    var progress = await session.Attempts.ProgressAsync(runId, cancellationToken).ConfigureAwait(false);
+                    return new Progress(RunProgress.Text(run, progress), progress?.Rows ?? run.ExportedRows, run.ExpectedRows, HasEnded(run.State));
                 },
                 cancellationToken).ConfigureAwait(false);
         }
@@ -33,15 +34,11 @@ internal static class RunCommands
         }
 
         session.Output.Answer(run!, output => output.Line(
-            $"Run {runId} is {run!.State}: {ProgressText(run)}{BadText(run)}.{(run.Error is null ? "" : $" {run.Error}")}"));
+            $"Run {runId} is {run!.State}: {RunProgress.Text(run)}{BadText(run)}.{(run.Error is null ? "" : $" {run.Error}")}"));
         return run!.State == RunState.Completed.ToText() ? ExitStatus.Ok : ExitStatus.Failed;
     }
 
     internal static bool HasEnded(string? state) => state is null || RunStateText.Parse(state).IsFinal();
-
-    private static string ProgressText(RunView run) => run.Slices is null
-        ? run.State ?? "ended"
-        : $"{run.SlicesCommitted:N0} of {run.Slices:N0} slices, {run.ExportedRows:N0} of {run.ExpectedRows:N0} rows";
 
     // Completed must not hide what is not there as it was.
     private static string BadText(RunView run) =>
@@ -84,9 +81,10 @@ internal static class RunCommands
         {
             var run = await session.Runs.GetAsync(parse.GetRequiredValue(id), cancellationToken).ConfigureAwait(false);
             var slices = await session.Runs.SlicesAsync(run.RunId, cancellationToken).ConfigureAwait(false);
-            session.Output.Answer(new { Run = run, Slices = slices }, output =>
+            var progress = HasEnded(run.State) ? null : await session.Attempts.ProgressAsync(run.RunId, cancellationToken).ConfigureAwait(false);
+            session.Output.Answer(new { Run = run, Progress = progress, Slices = slices }, output =>
             {
-                output.Details(Details(run));
+                output.Details([.. Details(run), .. RunProgress.Details(progress)]);
                 if (slices.Count > 0)
                 {
                     output.Line("");
@@ -103,6 +101,14 @@ internal static class RunCommands
                 }
             });
         });
+    }
+
+    private static CliCommand Watching()
+    {
+        var id = Values.Id("run");
+        return new CliCommand(
+            "watch", "Show a run's progress until it has ended; the exit status says how", "exporter run watch 019ab3c4-...").With(id).Does(
+                (parse, session, cancellationToken) => WaitAsync(session, parse.GetRequiredValue(id), cancellationToken));
     }
 
     private static CliCommand Logs()

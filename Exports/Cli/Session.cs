@@ -39,6 +39,8 @@ internal sealed class Session : IAsyncDisposable
 
     public RunStore Runs => new(Data);
 
+    public AttemptStore Attempts => new(Data);
+
     public QuarantineStore Quarantine => new(Data, Codec);
 
     public VerificationStore Verifications => new(Data, Engine, Runs);

@@ -62,6 +62,10 @@ public interface ISliceSink : IAsyncDisposable
     {
     }
 
+    /// <summary>Bytes that were sent to the destination so far, as far as they are known to have arrived; also after the sink was disposed of. 0
+    /// where a destination does not count them.</summary>
+    long BytesSent => 0;
+
     /// <summary>Makes the slice durable, once, under its own key; a repeat under the same address replaces it.</summary>
     Task<SliceReceipt> CommitAsync(CancellationToken cancellationToken);
 }

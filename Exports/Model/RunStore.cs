@@ -167,10 +167,6 @@ public sealed class RunStore(NpgsqlDataSource data)
         }
     }
 
-    /// <summary>Counts bytes that a failed attempt had sent to the destination, since they are sent again. Durable when it returns.</summary>
-    public Task AddResentBytesAsync(Guid runId, int slice, long bytes, CancellationToken cancellationToken) =>
-        _database.ExecuteAsync("AddResentBytes", new { RunId = runId, Slice = slice, Bytes = bytes }, cancellationToken);
-
     /// <summary>What every committed slice left in the destination, in order.</summary>
     public async Task<IReadOnlyList<SliceReceipt>> ReceiptsAsync(Guid runId, CancellationToken cancellationToken = default) =>
         await _database.ViewsAsync<SliceReceipt>("Receipts", new { RunId = runId }, cancellationToken).ConfigureAwait(false);

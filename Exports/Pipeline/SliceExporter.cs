@@ -12,7 +12,8 @@ namespace Exporter.Exports.Pipeline;
 
 /// <summary>One attempt of one slice: read, write, commit at the destination, then commit here. Reading goes on while writing.</summary>
 internal sealed class SliceExporter(
-    ClickHouseSource source, RunStore runs, QuarantineStore quarantine, SliceSplitter splitter, MemoryBudget memory, TimeProvider time)
+    ClickHouseSource source, RunStore runs, QuarantineStore quarantine, AttemptStore attempts, SliceSplitter splitter, MemoryBudget memory,
+    Lanes lanes, TimeProvider time, ILogger<SliceExporter> log)
 {
     /// <summary>Exports a slice, or splits it in two when it is too much for one attempt; what an earlier attempt has recorded is
     /// answered.</summary>
@@ -23,18 +24,19 @@ internal sealed class SliceExporter(
             return recorded;
         }
 
+        using var lane = await lanes.TakeAsync(step).ConfigureAwait(false);
+        var id = new AttemptId(work.RunId, slice.Number, step.RunId, step.FencingToken, step.Attempt);
         var address = new SliceAddress(work.Order.Export.Name, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken)
         {
             StepKey = step.IdempotencyKey,
         };
-        if (await ResumeAsync(step, work, address, destination).ConfigureAwait(false) is { } there)
-        {
-            return there;
-        }
-
         try
         {
-            return new SliceOutcome(await MoveAsync(step, work, slice, address, destination).ConfigureAwait(false), null);
+            var attempt = await SliceAttempt.BeginAsync(attempts, id, time, log, step.CancellationToken).ConfigureAwait(false);
+            await using var ending = attempt.ConfigureAwait(false);
+            var receipt = await ResumeAsync(step, work, address, destination, attempt).ConfigureAwait(false)
+                ?? await MoveAsync(step, work, slice, address, destination, attempt).ConfigureAwait(false);
+            return new SliceOutcome(receipt, null);
         }
         catch (Exception error) when (!step.CancellationToken.IsCancellationRequested && SliceSplitter.Asks(error, step.Attempt))
         {
@@ -49,7 +51,7 @@ internal sealed class SliceExporter(
 
     // An earlier attempt has committed at the destination and got no answer. Rows that it put aside have died with it, so a slice with
     // such rows has no note, and is exported again in place.
-    private async Task<SliceOutcome?> ResumeAsync(IStepContext step, RunWork work, SliceAddress address, IDestination destination)
+    private async Task<SliceReceipt?> ResumeAsync(IStepContext step, RunWork work, SliceAddress address, IDestination destination, SliceAttempt attempt)
     {
         if (await destination.ResumeSliceAsync(address, step.CancellationToken).ConfigureAwait(false) is not { Note: { } note } there)
         {
@@ -61,12 +63,14 @@ internal sealed class SliceExporter(
         {
             await runs.CommitSliceAsync(transaction, work.RunId, receipt, sourceBytes: 0, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
             await quarantine.ReplaceAsync(transaction, work.RunId, receipt.Slice, [], token).ConfigureAwait(false);
+            await attempt.CommitAsync(transaction, token).ConfigureAwait(false);
         }).ConfigureAwait(false);
+        attempt.Committed();
         step.Log(LogLevel.Information, $"Slice {receipt.Slice} was committed by an earlier attempt whose answer was lost.");
-        return new SliceOutcome(receipt, null);
+        return receipt;
     }
 
-    private async Task<SliceReceipt> MoveAsync(IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination)
+    private async Task<SliceReceipt> MoveAsync(IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, SliceAttempt attempt)
     {
         var settings = work.Order.Export.Settings;
         using var slow = new CancellationTokenSource(settings.MaxSliceTime, time);
@@ -79,7 +83,8 @@ internal sealed class SliceExporter(
             var gate = new RowGate(work.Order, schema, destination);
             var sink = await destination.OpenSliceAsync(address, gate.Schema, stop.Token).ConfigureAwait(false);
             await using var aborting = sink.ConfigureAwait(false);
-            await MoveAsync(step, reader, gate, sink, stop).ConfigureAwait(false);
+            attempt.Of(() => new Moved(gate.Rows, reader.BytesRead, sink.BytesSent));
+            await MoveAsync(step, reader, gate, sink, attempt, stop).ConfigureAwait(false);
             if (gate.BadRows.Count == 0)
             {
                 sink.Note(ExportJson.Write(gate.Complete(new SliceReceipt { Slice = slice.Number, Rows = gate.Rows, Bytes = 0 })));
@@ -103,7 +108,9 @@ internal sealed class SliceExporter(
                 await runs.CommitSliceAsync(
                     transaction, work.RunId, receipt, reader.BytesRead, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
                 await quarantine.ReplaceAsync(transaction, work.RunId, slice.Number, gate.BadRows, token).ConfigureAwait(false);
+                await attempt.CommitAsync(transaction, token).ConfigureAwait(false);
             }).ConfigureAwait(false);
+            attempt.Committed();
             return receipt;
         }
         catch (Exception error) when (slow.IsCancellationRequested && !step.CancellationToken.IsCancellationRequested)
@@ -145,7 +152,7 @@ internal sealed class SliceExporter(
         return await Heartbeats.WhileAsync(step, source.ReadAsync(query, queryId, comment, stop)).ConfigureAwait(false);
     }
 
-    private async Task MoveAsync(IStepContext step, SourceReader reader, RowGate gate, ISliceSink sink, CancellationTokenSource stop)
+    private async Task MoveAsync(IStepContext step, SourceReader reader, RowGate gate, ISliceSink sink, SliceAttempt attempt, CancellationTokenSource stop)
     {
         var batches = Channel.CreateUnbounded<(RecordBatch Batch, long Bytes)>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
         var reading = ReadAsync(reader, batches.Writer, stop.Token);
@@ -164,6 +171,7 @@ internal sealed class SliceExporter(
                 }
 
                 step.Heartbeat();
+                attempt.Tick();
             }
 
             await reading.ConfigureAwait(false);

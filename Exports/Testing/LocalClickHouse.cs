@@ -56,6 +56,9 @@ public sealed class LocalClickHouse : IAsyncDisposable
     /// <summary>The port of its HTTP interface, at 127.0.0.1.</summary>
     public int HttpPort { get; }
 
+    /// <summary>The server's process, while it runs.</summary>
+    internal int ProcessId => _process?.Id ?? throw new InvalidOperationException("The server does not run.");
+
     /// <summary>As ClickHouse.Driver takes it, for the database <c>default</c>.</summary>
     public string ConnectionString => Of("default");
 

@@ -17,6 +17,8 @@ internal sealed class FileSliceSink(
     private FileStream? _file;
     private bool _ended;
 
+    public long BytesSent { get; private set; }
+
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_ended, this);
@@ -95,5 +97,6 @@ internal sealed class FileSliceSink(
     {
         using var bytes = _encoded!.Output.TakeAll();
         await bytes.CopyToAsync(_file!, cancellationToken).ConfigureAwait(false);
+        BytesSent += bytes.Length;
     }
 }

@@ -22,6 +22,8 @@ internal sealed class PostgresSliceSink(PostgresTarget target, SliceAddress addr
     private string? _note;
     private bool _ended;
 
+    public long BytesSent => _encoder.Length;
+
     public void Note(string note) => _note = note;
 
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)

@@ -97,10 +97,6 @@ set state = 'committed', rows = @Rows, bytes = @Bytes, file = @File, sha256 = @S
   exported_again = exported_again + case state when 'committed' then 1 else 0 end
 where run_id = @RunId and number = @Slice and state <> 'split'
 
--- name: AddResentBytes
--- Index: slice_pkey. Locks: the row, by one statement.
-update exports.slice set resent_bytes = resent_bytes + @Bytes where run_id = @RunId and number = @Slice
-
 -- name: Receipts
 -- Index: slice_pkey.
 select json_build_object('slice', number, 'rows', rows, 'bytes', bytes, 'file', file, 'sha256', sha256, 'key_hash', written_key_hash,
