@@ -1,5 +1,5 @@
-using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Apache.Arrow;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
@@ -55,8 +55,7 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
         {
             if (death.Length == 3 && moment.ToString() == death[0] && Interlocked.Decrement(ref left) == 0)
             {
-                using var kill = Process.Start("kill", [$"-{death[2]}", Environment.ProcessId.ToString(CultureInfo.InvariantCulture)]);
-                kill.WaitForExit();
+                _ = Signal(Environment.ProcessId, death[2] == "KILL" ? 9 : 19);
             }
         }
     }
@@ -84,6 +83,11 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
     public ExportError? Classify(Exception exception) => inner.Classify(exception);
 
     public ValueTask DisposeAsync() => inner.DisposeAsync();
+
+    // By the process itself: a child that it would wait for may be gone before it wakes.
+    [DllImport("libc", EntryPoint = "kill")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int Signal(int process, int signal);
 
     private sealed class Sink(ISliceSink inner, Action<DestinationMoment> at, int slice) : ISliceSink
     {

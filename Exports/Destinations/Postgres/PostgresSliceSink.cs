@@ -12,7 +12,7 @@ internal sealed class PostgresSliceSink(PostgresTarget target, SliceAddress addr
 {
     private const int SendBytes = 128 * 1024;
 
-    private static readonly TimeSpan AbortLimit = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan AbortLimit = TimeSpan.FromSeconds(5);
     private readonly CopyEncoder _encoder = new([.. columns.Select(column => column.Type)], target.Options.Provenance is null ? null : claim.Id);
     private readonly MergeStatements? _merge = target.Options.IsMerge ? new MergeStatements(target.Options, target.TableName, columns) : null;
     private NpgsqlConnection? _connection;
