@@ -14,6 +14,7 @@ internal static class RunCommands
     internal static async Task<int> WaitAsync(Session session, Guid runId, CancellationToken cancellationToken)
     {
         RunView? run = null;
+        using var reading = new SourceReading(session, runId);
         try
         {
             await Watch.UntilEndedAsync(
@@ -21,7 +22,9 @@ internal static class RunCommands
                 async () =>
                 {
                     run = await session.Runs.GetAsync(runId, cancellationToken).ConfigureAwait(false);
-                    return new Progress(ProgressText(run), run.ExportedRows, run.ExpectedRows, HasEnded(run.State));
+                    var ended = HasEnded(run.State);
+                    var now = ended ? "" : await reading.TextAsync(cancellationToken).ConfigureAwait(false);
+                    return new Progress(ProgressText(run) + now, run.ExportedRows, run.ExpectedRows, ended);
                 },
                 cancellationToken).ConfigureAwait(false);
         }

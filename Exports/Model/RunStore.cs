@@ -34,13 +34,13 @@ public sealed class RunStore(NpgsqlDataSource data)
         var export = view!.ToBatchExport();
         if (await _database.FirstAsync<IntervalRow>(transaction, "FindInterval", new { RunId = runId }, cancellationToken).ConfigureAwait(false) is { } known)
         {
-            return new RunOrder(export, known.ToInterval());
+            return Order(export, known.ToInterval());
         }
 
         var occurrence = scheduledFor ?? throw new InvalidOperationException($"Run {runId} has neither a row in exports.run nor an occurrence.");
         var interval = export.Schedule.IntervalFor(occurrence);
         await InsertAsync(transaction, new(runId, export.Id, interval, RunTrigger.Schedule), cancellationToken).ConfigureAwait(false);
-        return new RunOrder(export, interval);
+        return Order(export, interval);
     }
 
     /// <summary>Records the plan; its slices never change again.</summary>
@@ -208,6 +208,10 @@ public sealed class RunStore(NpgsqlDataSource data)
                 "Wait until it has ended, or cancel it."))
             : await FindCoverageAsync(transaction, runId, batchExportId, interval, cancellationToken).ConfigureAwait(false);
     }
+
+    // An own query's parameters are the run's interval, whatever part of it is read.
+    private static RunOrder Order(BatchExport export, DataInterval interval) =>
+        new(export with { Model = export.Model with { Interval = interval } }, interval);
 
     private async Task<Obstacle?> FindCoverageAsync(
         NpgsqlTransaction transaction, Guid runId, Guid batchExportId, DataInterval interval, CancellationToken cancellationToken)
