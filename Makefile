@@ -6,12 +6,13 @@ CONFIGURATION ?= Release
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 EXPORTER := dotnet exec Exports/bin/$(CONFIGURATION)/net10.0/exporter.dll
+EXPORT_TESTS := dotnet exec Exports.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.Exports.Tests.dll
 ENGINE_TESTS := dotnet exec Engine.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.Engine.Tests.dll
 # Of bash, SECONDS is a variable of its own: only what make was told counts.
 CHAOS_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 RESTORE := $(if $(CI),--locked-mode)
 
-.PHONY: help tools build demo dev test format api bench bench-engine chaos stale-writes clean
+.PHONY: help tools build demo dev test format api bench-export bench-engine chaos chaos-export stale-writes clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -39,14 +40,19 @@ api: ## Write down what is public; the build fails when it is not
 format: ## Bring the code into the format that the build asks for
 	@dotnet format
 
-bench: tools build ## Measure: memory and time of a 2 GB export
-	@dotnet exec Exports.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.Exports.Tests.dll bench
+bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all)
+	@.ci/install-tools --s3
+	@$(EXPORT_TESTS) bench $(if $(filter command line environment,$(origin ROWS)),rows=$(ROWS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(WORKS),works=$(WORKS))
 
 bench-engine: tools build ## Measure the engine beside bare SQL: WORKS (all), REPEAT (5), SCALE (1)
 	@$(ENGINE_TESTS) bench-engine $(if $(WORKS),works=$(WORKS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(SCALE),scale=$(SCALE))
 
 chaos: tools build ## Break workers, connections and PostgreSQL for CYCLES (60) or SECONDS, from a SEED; count what was lost or done twice
 	@$(ENGINE_TESTS) chaos $(if $(CYCLES),cycles=$(CYCLES)) $(if $(CHAOS_SECONDS),seconds=$(CHAOS_SECONDS)) $(if $(SEED),seed=$(SEED))
+
+chaos-export: build ## Break workers, ClickHouse and S3 under EXPORTS (100) exports, from a SEED; count every row where it lies
+	@.ci/install-tools --s3
+	@$(EXPORT_TESTS) chaos-export $(if $(EXPORTS),exports=$(EXPORTS)) $(if $(SEED),seed=$(SEED))
 
 stale-writes: tools build ## Try every call of a worker that has lost its run; each must be refused. PEERS=1 asks other engines too
 	@$(ENGINE_TESTS) stale-writes

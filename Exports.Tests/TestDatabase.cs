@@ -20,6 +20,7 @@ internal sealed class TestDatabase : IAsyncDisposable
         Exports = new BatchExportStore(Data, Engine, new ScheduleClient(Data, Codec));
         Runs = new RunStore(Data);
         Control = new RunControl(Data, Engine, Runs);
+        Attempts = new AttemptStore(Data);
         Backfills = new BackfillStore(Data, Engine, Runs);
     }
 
@@ -41,7 +42,11 @@ internal sealed class TestDatabase : IAsyncDisposable
 
     public RunControl Control { get; }
 
+    public AttemptStore Attempts { get; }
+
     public BackfillStore Backfills { get; }
+
+    public static TestDatabase Of(string connectionString) => new(connectionString);
 
     public static async Task<TestDatabase> NewAsync() => new(await TestServers.NewMigratedAsync());
 

@@ -19,27 +19,37 @@ public static class ExportServices
         services.TryAddSingleton<BatchExportStore>();
         services.TryAddSingleton<RunStore>();
         services.TryAddSingleton<RunControl>();
+        services.TryAddSingleton<AttemptStore>();
         services.TryAddSingleton<BackfillStore>();
+        services.TryAddSingleton<VerificationStore>();
+        services.TryAddSingleton<QuarantineStore>();
         return engine;
     }
 
     /// <summary>Adds what moves rows: the workflows of batch export runs and of backfills. Workers for their queues are added by the caller.</summary>
     /// <param name="engine">The engine.</param>
     /// <param name="source">Where rows are read.</param>
-    /// <param name="memory">Bytes that all lanes together may read ahead. Default 96 MiB; at least 1 MiB.</param>
-    public static EngineBuilder AddBatchExports(this EngineBuilder engine, ClickHouseOptions source, long memory = 96L << 20)
+    /// <param name="memory">Bytes that the process may take: slices at once and what they read ahead follow from it. Default 512 MB; at
+    /// least 256 MB. What else the process does comes on top.</param>
+    /// <exception cref="UserErrorException">It is less.</exception>
+    public static EngineBuilder AddBatchExports(this EngineBuilder engine, ClickHouseOptions source, long memory = MemoryPlan.DefaultBytes)
     {
         ArgumentNullException.ThrowIfNull(source);
-        ArgumentOutOfRangeException.ThrowIfLessThan(memory, 1L << 20);
+        var plan = MemoryPlan.Of(memory, Environment.ProcessorCount);
         var services = engine.AddExportStores().Services;
         services.TryAddSingleton(source);
         services.TryAddSingleton<ClickHouseSource>();
-        services.TryAddSingleton(new MemoryBudget(memory));
+        services.TryAddSingleton(new MemoryBudget(plan.ReadAheadBytes));
+        services.TryAddSingleton(new Lanes(plan.Lanes));
+        services.TryAddSingleton<SliceCounter>();
+        services.TryAddSingleton<SliceSplitter>();
         services.TryAddSingleton<RunPlanner>();
         services.TryAddSingleton<SliceExporter>();
-        services.TryAddSingleton<RunFinisher>();
         services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);
         services.TryAddScoped<DestinationOfRun>();
-        return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow).AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow);
+        services.TryAddScoped<SliceRounds>();
+        return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow)
+            .AddWorkflow<VerifyWorkflow>(VerificationStore.Workflow)
+            .AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow);
     }
 }

@@ -1,114 +1,253 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.Json.Nodes;
-using Exporter.Engine.Client;
-using Exporter.Engine.Payloads;
-using Exporter.Engine.Scheduling;
+using System.Text.Json;
 using Exporter.Engine.Testing;
-using Exporter.Engine.Tests.Chaos;
 using Exporter.Exports.Model;
 using Exporter.Exports.Testing;
-using Npgsql;
 
 namespace Exporter.Exports.Tests.Benchmarks;
 
-/// <summary>How much memory a worker needs to export a table that is much larger, as the operating system counts it, and how long.</summary>
-internal static class ExportBench
+/// <summary>
+/// What <c>make bench-export</c> calls: exports beside ClickHouse writing the same files itself, beside JSON row by row, and beside
+/// another engine, on the same rows in one run; how much memory a worker takes, and how that grows.
+/// </summary>
+internal sealed class ExportBench : IAsyncDisposable
 {
-    private const long Limit = 600;
+    private const int RowGroupRows = 20_000;
+    private const double MemoryMegabytes = 512;
+    private const double LargeSeconds = 30;
+    private const int LargeDays = 4;
+    private const int LongDays = 10;
 
-    /// <summary>Argument: GiB of uncompressed rows, 2 by default. Answers 1 when the peak is not under 600 MB.</summary>
-    public static async Task<int> RunAsync(string[] args)
+    private readonly LocalPostgres _postgres;
+    private readonly LocalClickHouse _clickHouse;
+    private readonly BenchTable _table;
+    private readonly int _repetitions;
+    private readonly string _folder = Directory.CreateTempSubdirectory("exporter-bench-").FullName;
+    private readonly Dictionary<string, List<Pace>> _paces = [];
+    private readonly List<Bar> _bars = [];
+    private int _outputs;
+
+    private ExportBench(LocalPostgres postgres, LocalClickHouse clickHouse, long rows, int repetitions)
     {
-        var gib = args.Length > 0 ? double.Parse(args[0], CultureInfo.InvariantCulture) : 2;
-        var output = Directory.CreateTempSubdirectory("exporter-bench-").FullName;
-        try
-        {
-            await using var postgres = await LocalPostgres.StartAsync(new LocalPostgresOptions { Durable = true });
-            await using var clickHouse = await LocalClickHouse.StartAsync();
-            var bytes = await FillAsync(clickHouse, (long)(gib * (1 << 30)));
-            await using var data = NpgsqlDataSource.Create(await postgres.CreateDatabaseAsync("bench"));
-            await ExportSchema.MigrateAsync(data.ConnectionString);
-            var key = KeyRing.NewKey();
-            var runId = await StartAsync(data, key, output);
-            var clock = Stopwatch.StartNew();
-            var (state, peak, cpu) = await ExportAsync(data, clickHouse, key, runId);
-            var run = await new RunStore(data).GetAsync(runId);
-            var seconds = clock.Elapsed.TotalSeconds;
-            await Console.Out.WriteLineAsync(string.Create(
-                CultureInfo.InvariantCulture,
-                $"""
-                state                     {state}
-                rows                      {run.ExportedRows:N0} of {run.ExpectedRows:N0}
-                uncompressed in source    {bytes / 1e6:N0} MB
-                bytes on the wire         {run.SourceBytes / 1e6:N0} MB
-                bytes written             {run.BytesWritten / 1e6:N0} MB
-                slices                    {run.Slices}
-                seconds                   {seconds:N1} ({bytes / 1e6 / seconds:N0} MB/s uncompressed), with start and claim
-                processor of the worker   {cpu:N1} s
-                peak memory of the worker {peak:N0} MB (VmHWM), limit {Limit} MB
-                """));
-            return state == RunState.Completed && run.ExportedRows == run.ExpectedRows && peak < Limit ? 0 : 1;
-        }
-        finally
-        {
-            Directory.Delete(output, recursive: true);
-        }
+        _postgres = postgres;
+        _clickHouse = clickHouse;
+        _table = new BenchTable(clickHouse, rows);
+        _repetitions = repetitions;
     }
 
-    private static async Task<long> FillAsync(LocalClickHouse server, long bytes)
+    /// <summary>Options: rows=N (200000), repeat=N (3), works=pace,s3,two,large,memory (all).</summary>
+    /// <returns>0 when every bar is met, 1 when one is missed, 2 for a wrong option.</returns>
+    public static async Task<int> RunAsync(string[] options)
     {
-        await server.ExecuteAsync("CREATE DATABASE bench");
-        await server.ExecuteAsync("CREATE TABLE bench.events (uuid UInt64, timestamp DateTime64(6, 'UTC'), event LowCardinality(String), properties String) ENGINE = MergeTree ORDER BY timestamp");
-        var rows = bytes / 5600;
-        for (var from = 0L; from < rows; from += 50_000)
+        var (rows, repetitions, works) = (200_000L, 3, new HashSet<string>(StringComparer.Ordinal));
+        foreach (var option in options.Where(option => !option.EndsWith('=')))
         {
-            await server.ExecuteAsync(string.Create(
-                CultureInfo.InvariantCulture,
-                $"""
-                INSERT INTO bench.events SELECT number, toDateTime64('2026-10-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(intDiv(number * 86400000000, {rows})),
-                  ['$pageview', '$autocapture'][1 + number % 2], concat(arrayStringConcat(arrayMap(i -> hex(cityHash64(number, i)), range(60))), repeat('lorem ipsum dolor sit amet, ', 165))
-                FROM numbers({from}, {Math.Min(50_000, rows - from)})
-                """));
-        }
-
-        return long.Parse(await server.ExecuteAsync("SELECT sum(byteSize(uuid, timestamp, event, properties)) FROM bench.events"), CultureInfo.InvariantCulture);
-    }
-
-    private static async Task<Guid> StartAsync(NpgsqlDataSource data, string key, string output)
-    {
-        var codec = new PayloadCodec(KeyRing.Parse(key));
-        var engine = new EngineClient(data, codec);
-        await new DestinationStore(data, codec).CreateAsync(
-            new Destination { Name = "files", Kind = "files", Settings = new JsonObject { ["root"] = output } }, "bench");
-        var start = new DateTimeOffset(2026, 10, 1, 0, 0, 0, TimeSpan.Zero);
-        var export = await new BatchExportStore(data, engine, new ScheduleClient(data, codec)).CreateAsync(
-            new BatchExport
+            switch (option.Split('='))
             {
-                Name = "bench", DestinationId = Guid.Empty, Schedule = new ExportSchedule { Every = TimeSpan.FromDays(1) }, Paused = true, Note = "bench",
-                Model = new SourceModel { Table = "bench.events", CursorColumn = "timestamp" },
-            },
-            "files",
-            "bench");
-        return await new RunControl(data, engine, new RunStore(data)).StartAsync(export, new DataInterval(start, start.AddDays(1)), "bench");
+                case ["rows", var number] when long.TryParse(number, CultureInfo.InvariantCulture, out rows) && rows >= 1000:
+                    break;
+                case ["repeat", var number] when int.TryParse(number, CultureInfo.InvariantCulture, out repetitions) && repetitions > 0:
+                    break;
+                case ["works", var list]:
+                    works.UnionWith(list.Split(','));
+                    break;
+                default:
+                    await Console.Error.WriteLineAsync($"\"{option}\" is no option: rows=N of at least 1000, repeat=N, works=pace,s3,two,large,memory.");
+                    return 2;
+            }
+        }
+
+        await using var postgres = await LocalPostgres.StartAsync(new LocalPostgresOptions { Durable = true });
+        await using var clickHouse = await LocalClickHouse.StartAsync();
+        await using var bench = new ExportBench(postgres, clickHouse, rows, repetitions);
+        return await bench.RunAsync(works);
     }
 
-    private static async Task<(RunState State, long PeakMegabytes, double CpuSeconds)> ExportAsync(NpgsqlDataSource data, LocalClickHouse clickHouse, string key, Guid runId)
+    public ValueTask DisposeAsync()
     {
-        var engine = new EngineClient(data, new PayloadCodec(KeyRing.Parse(key)));
-        await using var worker = ChaosProcess.Start(data.ConnectionString, clickHouse.ConnectionString, key);
-        var peak = 0L;
-        var cpu = 0.0;
-        while (true)
+        Directory.Delete(_folder, recursive: true);
+        return ValueTask.CompletedTask;
+    }
+
+    private async Task<int> RunAsync(HashSet<string> works)
+    {
+        bool Asked(string work) => works.Count == 0 || works.Contains(work);
+        await _table.FillAsync(1);
+        var jsonBytes = await _table.JsonBytesAsync();
+        await Console.Out.WriteLineAsync(string.Create(
+            CultureInfo.InvariantCulture, $"{_table.Rows:N0} rows a day, {jsonBytes / 1e6:N0} MB as JSONEachRow, {jsonBytes / _table.Rows:N0} bytes a row; {Environment.ProcessorCount} cores"));
+        if (Asked("pace") || Asked("s3"))
         {
-            peak = Math.Max(peak, worker.PeakMegabytes());
-            cpu = Math.Max(cpu, worker.CpuSeconds());
-            if ((await engine.GetAsync(runId))!.State is var state && state.IsFinal())
+            await PaceAsync(withS3: Asked("s3"), jsonBytes);
+        }
+
+        if (Asked("two"))
+        {
+            await TwoAsync();
+        }
+
+        if (Asked("large") || Asked("memory"))
+        {
+            await GrowthAsync(Asked("large"), Asked("memory"), jsonBytes);
+        }
+
+        foreach (var (what, paces) in _paces)
+        {
+            await Console.Out.WriteLineAsync(Pace.Json(what, paces));
+        }
+
+        foreach (var bar in _bars)
+        {
+            await Console.Out.WriteLineAsync(bar.Json());
+        }
+
+        return _bars.TrueForAll(bar => bar.IsMet) ? 0 : 1;
+    }
+
+    // In turn, so that a slow moment of the machine is in each.
+    private async Task PaceAsync(bool withS3, long jsonBytes)
+    {
+        const string Old = "JSON row by row";
+        const string Ours = "exporter to files";
+        const string OursS3 = "exporter to S3";
+        const string Streamed = "ClickHouse, streamed to a file";
+        const string Inserted = "ClickHouse, into file()";
+        const string Duck = "DuckDB, Parquet to Parquet";
+        var day = BenchTable.Days(1);
+        await using var s3 = withS3 ? await LocalS3.StartAsync() : null;
+        await using var worker = await BenchWorker.StartAsync(_postgres, _clickHouse, _folder);
+        await worker.ExportAsync(day, Files);
+        for (var i = 0; i < _repetitions; i++)
+        {
+            Add(Ours, await worker.ExportAsync(day, Files));
+            Add(Streamed, await PeerAsync("clickhouse", Address()));
+            Add(Inserted, await PeerAsync("clickhouse-file", Address()));
+            if (s3 is not null)
             {
-                return (state, peak, cpu);
+                var bucket = await s3.CreateBucketAsync();
+                Add(OursS3, await worker.ExportAsync(day, () => Bucket(s3, bucket)));
             }
 
-            await Task.Delay(100);
+            Add(Duck, await PeerAsync("duckdb", new Uri(Path.Combine(_folder, "clickhouse.out")).ToString()));
+            Add(Old, await PeerAsync("old", Address()));
+        }
+
+        await Console.Out.WriteLineAsync(Pace.Header);
+        foreach (var (what, paces) in _paces)
+        {
+            await Console.Out.WriteLineAsync(Pace.Line(what, paces, jsonBytes));
+        }
+
+        Hold($"{Ours}: time in parts of {Streamed}", Ratio(Ours, Streamed), 1.0);
+        Hold($"{Ours}: time in parts of {Inserted}", Ratio(Ours, Inserted), 1.0);
+        if (withS3)
+        {
+            Hold($"{OursS3}: time in parts of {Streamed}", Ratio(OursS3, Streamed), 1.2);
+        }
+
+        Hold($"{Ours}: time in parts of {Old}", Ratio(Ours, Old), 1 / 5.0);
+        Hold($"{Ours}: bytes on the wire in parts of JSONEachRow", (double)_paces[Ours][0].WireBytes / _paces[Old][0].WireBytes, 1 / 5.0);
+        Hold($"{Ours}: peak memory in MB", _paces[Ours].Max(pace => pace.PeakMegabytes), MemoryMegabytes);
+    }
+
+    private async Task TwoAsync()
+    {
+        await using var worker = await BenchWorker.StartAsync(_postgres, _clickHouse, _folder);
+        await worker.ExportAsync(BenchTable.Days(1), Files);
+        var (one, two) = (new List<Pace>(), new List<Pace>());
+        for (var i = 0; i < _repetitions; i++)
+        {
+            one.Add(await worker.ExportAsync(BenchTable.Days(1), Files));
+            two.Add(await worker.ExportAsync(BenchTable.Days(1), Files, times: 2));
+        }
+
+        _paces["one export"] = one;
+        _paces["two exports at once"] = two;
+        Hold("two exports at once: time in parts of one", two.Zip(one, (both, single) => both.Seconds / single.Seconds).Order().ElementAt(_repetitions / 2), 2);
+    }
+
+    // A worker of its own for each size, so that each has its own peak.
+    private async Task GrowthAsync(bool large, bool memory, long jsonBytes)
+    {
+        await Console.Out.WriteLineAsync(Pace.Header);
+        var peaks = new Dictionary<int, double>();
+        foreach (var days in new[] { memory ? 1 : 0, large ? LargeDays : 0, memory ? LongDays : 0 }.Where(days => days > 0))
+        {
+            await _table.FillAsync(days);
+            await using var worker = await BenchWorker.StartAsync(_postgres, _clickHouse, _folder);
+            var pace = await worker.ExportAsync(BenchTable.Days(days), Files);
+            var what = string.Create(CultureInfo.InvariantCulture, $"{pace.Rows:N0} rows, a fresh worker");
+            Add(what, pace);
+            peaks[days] = pace.PeakMegabytes;
+            await Console.Out.WriteLineAsync(Pace.Line(what, [pace], jsonBytes * days));
+            if (days == LargeDays)
+            {
+                Hold($"{what}: seconds", pace.Seconds, LargeSeconds);
+            }
+
+            foreach (var folder in Directory.EnumerateDirectories(_folder))
+            {
+                Directory.Delete(folder, recursive: true);
+            }
+        }
+
+        if (memory)
+        {
+            Hold("peak memory in MB", peaks[1], MemoryMegabytes);
+            Hold("ten times the rows: peak memory in parts", peaks[LongDays] / peaks[1], 1.1);
         }
     }
+
+    private void Add(string what, Pace pace) => (_paces.TryGetValue(what, out var paces) ? paces : _paces[what] = []).Add(pace);
+
+    // Of pairs that were measured one after the other.
+    private double Ratio(string what, string other) =>
+        _paces[what].Zip(_paces[other], (pace, beside) => pace.Seconds / beside.Seconds).Order().ElementAt(_repetitions / 2);
+
+    private void Hold(string what, double value, double most)
+    {
+        var bar = new Bar(what, value, most);
+        _bars.Add(bar);
+        Console.Out.WriteLine(bar.ToString());
+    }
+
+    private string Address() => string.Create(
+        CultureInfo.InvariantCulture,
+        $"http://127.0.0.1:{_clickHouse.HttpPort}/?user={LocalClickHouse.User}&password={LocalClickHouse.Password}&output_format_parquet_compression_method=zstd&output_format_parquet_row_group_size={RowGroupRows}&engine_file_truncate_on_insert=1");
+
+    private async Task<Pace> PeerAsync(string peer, string source)
+    {
+        var day = BenchTable.Days(1);
+        var small = BenchTable.Where(new DataInterval(day.Start, day.Start.AddHours(6)));
+        var start = new ProcessStartInfo(
+            "dotnet",
+            [
+                "exec", typeof(ExportBench).Assembly.Location, "bench-peer", peer, source, _clickHouse.ProcessId.ToString(CultureInfo.InvariantCulture),
+                small, BenchTable.Where(day), Path.Combine(_folder, peer + ".out"),
+            ])
+        {
+            RedirectStandardOutput = true,
+        };
+        using var process = Process.Start(start)!;
+        var said = await process.StandardOutput.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        var pace = JsonSerializer.Deserialize<Pace>(said)!;
+        return pace.Rows > 0 ? pace : pace with { Rows = _table.Rows };
+    }
+
+    private Destination Files()
+    {
+        var root = Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"files-{_outputs++}"));
+        Directory.CreateDirectory(root);
+        return new Destination { Name = "files", Kind = "files", Settings = new() { ["root"] = root } };
+    }
+
+    private static Destination Bucket(LocalS3 server, string bucket) => new()
+    {
+        Name = "s3",
+        Kind = "s3",
+        Settings = new() { ["bucket"] = bucket, ["endpoint"] = server.Endpoint.ToString() },
+        Secrets = new Dictionary<string, string> { ["access_key"] = server.AccessKey, ["secret_key"] = server.SecretKey },
+    };
 }

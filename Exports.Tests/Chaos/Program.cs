@@ -4,7 +4,6 @@ using Exporter.Engine.Observability;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Workers;
 using Exporter.Exports.Model;
-using Exporter.Exports.Sources;
 using Exporter.Exports.Tests.Benchmarks;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -23,9 +22,19 @@ internal static class Program
             return await ExportBench.RunAsync(args[1..]);
         }
 
+        if (args is ["bench-peer", ..])
+        {
+            return await BenchPeers.RunAsync(args[1..]);
+        }
+
+        if (args is ["chaos-export", ..])
+        {
+            return await ExportChaosCommand.RunAsync(args[1..]);
+        }
+
         if (args.Length is not (3 or 6))
         {
-            await Console.Error.WriteLineAsync("usage: bench [GIB] | POSTGRES CLICKHOUSE KEY [MOMENT STEP TIMES]");
+            await Console.Error.WriteLineAsync("usage: bench [rows=N] [repeat=N] [works=pace,s3,two,large,memory] | chaos-export [exports=N] [seed=N] [broken] | POSTGRES CLICKHOUSE KEY [MOMENT STEP TIMES]");
             return 2;
         }
 
@@ -55,8 +64,9 @@ internal static class Program
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        ChaosFaults.AddTo(builder.Services);
         builder.Services.AddWorkflowEngine(postgres, new PayloadCodec(KeyRing.Parse(key)))
-            .AddBatchExports(new ClickHouseOptions { ConnectionString = clickHouse })
+            .AddBatchExports(ChaosFaults.Source(clickHouse))
             .AddWorker(ExportInput.Queue, new WorkerOptions
             {
                 Slots = 4,

@@ -31,6 +31,14 @@ internal sealed class BadInputTests
     [OneTimeTearDown]
     public async Task EndAsync() => await (_servers?.DisposeAsync() ?? ValueTask.CompletedTask);
 
+    // Formats: what does not go together, said with what would.
+    [TestCase(Create + " --every 1h --format csv --compression snappy", 2, "csv cannot be compressed with snappy. Setting: compression. Use zstd, gzip, lz4, brotli or none.")]
+    [TestCase(Create + " --every 1h --format arrow --compression gzip", 2, "Use zstd, lz4 or none.")]
+    [TestCase(Create + " --every 1h --compression gzip --compression-level 10", 2, "compression_level is 10.")]
+    [TestCase(Create + " --every 1h --page-size 1KiB", 2, "page_bytes is 1024.")]
+    [TestCase(Create + " --every 1h --format csv --row-group-rows 5000", 2, "--row-group-rows has no meaning with --format csv.")]
+    [TestCase(Create + " --every 1h --csv-null NULL", 2, "--csv-null has no meaning with --format parquet.")]
+    [TestCase(Create + " --every 1h --format csv --csv-delimiter ab", 2, "csv_delimiter is \"ab\".")]
     // Names that are not there.
     [TestCase("destination show nowhere", 2, "nowhere")]
     [TestCase("destination test nowhere", 2, "nowhere")]

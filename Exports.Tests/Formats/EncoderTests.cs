@@ -4,6 +4,7 @@ using Apache.Arrow;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Formats;
 using Exporter.Exports.Model;
+using K4os.Compression.LZ4.Streams;
 using ParquetSharp.Arrow;
 using ZstdSharp;
 using Compression = Exporter.Exports.Model.Compression;
@@ -33,6 +34,8 @@ internal sealed class EncoderTests
 
     [TestCase(Compression.Zstd, ".jsonl.zst")]
     [TestCase(Compression.Gzip, ".jsonl.gz")]
+    [TestCase(Compression.Brotli, ".jsonl.br")]
+    [TestCase(Compression.Lz4, ".jsonl.lz4")]
     [TestCase(Compression.None, ".jsonl")]
     public void Json_lines_hold_every_row_under_every_compression(Compression compression, string extension)
     {
@@ -42,6 +45,8 @@ internal sealed class EncoderTests
         {
             Compression.Zstd => new DecompressionStream(input),
             Compression.Gzip => new GZipStream(input, CompressionMode.Decompress),
+            Compression.Brotli => new BrotliStream(input, CompressionMode.Decompress),
+            Compression.Lz4 => LZ4Stream.Decode(input),
             _ => input,
         };
         using var reader = new StreamReader(plain);
@@ -53,15 +58,38 @@ internal sealed class EncoderTests
     }
 
     [Test]
-    public void A_wrong_format_setting_is_named()
+    public async Task Parquet_says_what_it_is_and_is_made_as_it_was_asked_for()
     {
-        var snappy = new FormatOptions { Format = FileFormat.JsonLines, Compression = Compression.Snappy };
-        var rows = new FormatOptions { RowGroupRows = 999 };
-        Assert.That(() => EncoderFactory.Validate(snappy), Throws.TypeOf<UserErrorException>().With.Property("Setting").EqualTo("compression"));
-        Assert.That(
-            () => EncoderFactory.Validate(rows),
-            Throws.TypeOf<UserErrorException>().With.Property("Setting").EqualTo("row_group_rows").And.Message.Contains("999"));
-        Assert.That(() => EncoderFactory.Validate(new FormatOptions()), Throws.Nothing);
+        var address = new SliceAddress("events", new DataInterval(DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddHours(1)), 7, Attempt: 3, FencingToken: 9);
+        var plain = await ReadAsync(new FormatOptions());
+        Assert.That((plain.Dictionary, plain.Statistics), Is.EqualTo((true, true)));
+        var bare = await ReadAsync(new FormatOptions { Dictionary = false, Statistics = false });
+        Assert.That((bare.Dictionary, bare.Statistics), Is.EqualTo((false, false)));
+
+        // Every page has a header of its own.
+        var small = await ReadAsync(new FormatOptions { Dictionary = false, Statistics = false, PageBytes = 8 * 1024 });
+        Assert.That(small.Bytes, Is.GreaterThan(bare.Bytes + (15 * 10)));
+
+        async Task<(bool Dictionary, bool Statistics, long Bytes)> ReadAsync(FormatOptions options)
+        {
+            using var slice = new EncodedSlice(options, TestBatches.Schema, address);
+            using var batch = TestBatches.Rows(0, 8_000);
+            await slice.EncodeAsync(batch, CancellationToken.None);
+            await slice.CompleteAsync(CancellationToken.None);
+            var bytes = Taken(slice.Output);
+            using var file = new ParquetSharp.ParquetFileReader(new MemoryStream(bytes));
+            var said = file.FileMetaData.KeyValueMetadata.Where(pair => pair.Key.StartsWith("exporter.", StringComparison.Ordinal));
+            Assert.That(said, Is.EquivalentTo(new Dictionary<string, string>
+            {
+                ["exporter.export"] = "events",
+                ["exporter.interval_start"] = "1970-01-01T00:00:00Z",
+                ["exporter.interval_end"] = "1970-01-01T01:00:00Z",
+                ["exporter.slice"] = "7",
+            }));
+            using var group = file.RowGroup(0);
+            using var texts = group.MetaData.GetColumnChunkMetaData(1);
+            return (texts.Encodings.Contains(ParquetSharp.Encoding.RleDictionary), texts.IsStatsSet, texts.TotalUncompressedSize);
+        }
     }
 
     private static long RowsOfGroup(ParquetSharp.ParquetFileReader file, int at)
@@ -81,6 +109,11 @@ internal sealed class EncoderTests
         }
 
         encoder.Complete();
+        return Taken(output);
+    }
+
+    private static byte[] Taken(ChunkedStream output)
+    {
         using var all = output.TakeAll();
         using var copy = new MemoryStream();
         all.OpenRead().CopyTo(copy);

@@ -80,7 +80,7 @@ internal sealed class PresetTests
         var persons = ModelPresets.Find("persons");
         Assert.That(
             await ReadAsync(persons, "arrayStringConcat(arraySort(groupArray(distinct_id || ':' || substring(toString(person_id), 35, 2) || ':' || toString(person_version) || if(is_deleted, ' deleted', ''))), ', ')"),
-            Is.EqualTo("0:00:1, 1:01:1, 2:02:1, 20:50:0, 21:50:0, 22:50:0, 23:50:0, 24:50:0, 3:03:1, 4:04:1, 5:05:1 deleted, 6:06:1, 7:07:1, 8:08:1"));
+            Is.EqualTo("0:00:1, 1:01:1, 20:50:0, 21:50:0, 22:50:0, 23:50:0, 24:50:0, 2:02:1, 3:03:1, 4:04:1, 5:05:1 deleted, 6:06:1, 7:07:1, 8:08:1"));
         Assert.That(await ReadAsync(persons with { Deleted = DeletedRows.LeaveOut }, "count()"), Is.EqualTo("13"));
 
         Task PersonAsync(string number, string from, int version, int deleted, string at) => _server.ExecuteAsync(

@@ -27,7 +27,8 @@ public sealed class RunStoreTests
                 transaction, runId, [Slice(new(Day.AddHours(3), half), 0, 5), Slice(new(half, Day.AddHours(4)), 1, 6)], default);
         });
         await database.InTransactionAsync(transaction => database.Runs.CommitSliceAsync(transaction, runId, Receipt(0, 5), 500, 1, 1, default));
-        await database.Runs.AddResentBytesAsync(runId, 1, 33, default);
+        await database.Attempts.BeginAsync(new AttemptId(runId, 1, runId, 1, 1), default);
+        await database.Attempts.FailAsync(new AttemptId(runId, 1, runId, 1, 1), new Moved(3, 300, 33), default);
         var planned = await database.Runs.GetAsync(runId);
         Assert.That(
             (planned.Slices, planned.SlicesCommitted, planned.ExpectedRows, planned.ExportedRows, planned.BytesWritten, planned.SourceBytes, planned.ResentBytes),

@@ -84,7 +84,7 @@ public sealed class QueryBuilderTests
         var query = QueryBuilder.CountByCursor(Events, Day, TimeSpan.FromMinutes(1));
         Assert.That(query.Sql, Is.EqualTo(
             """
-            SELECT intDiv(toUnixTimestamp64Nano(toDateTime64(`inserted_at`, 9, 'UTC')) - toUnixTimestamp64Nano({from:DateTime64(9, 'UTC')}), {width:Int64}) AS __export_bucket, toInt64(count())
+            SELECT intDiv(toUnixTimestamp64Nano(toDateTime64(`inserted_at`, 9, 'UTC')) - toUnixTimestamp64Nano({from:DateTime64(9, 'UTC')}), {width:Int64}) AS __export_bucket, toInt64(count()), sum(cityHash64(tuple(`team`, `id`, `version`)))
             FROM `shop`.`events`
             WHERE `inserted_at` >= {from:DateTime64(9, 'UTC')} AND `inserted_at` < {to:DateTime64(9, 'UTC')}
             GROUP BY __export_bucket
@@ -93,7 +93,23 @@ public sealed class QueryBuilderTests
         Assert.That(query.Parameters["width"], Is.EqualTo("60000000000"));
         Assert.That(
             QueryBuilder.CountByHash(Events with { Dedup = Dedup.DistinctOn }, Day, 16).Sql,
-            Does.Contain("GROUP BY __export_bucket, `team`, `id`\n"));
+            Does.Contain("cityHash64(tuple(`team`, `id`)) AS __export_key_hash\n").And.Contain("GROUP BY __export_bucket, `team`, `id`\n"));
+        Assert.That(
+            QueryBuilder.CountByHash(Events with { Dedup = Dedup.LimitBy }, Day, 16).Sql,
+            Does.Contain("cityHash64(tuple(`team`, `id`, max(`version`))) AS __export_key_hash\n"), "the newest version is the one that is exported");
+    }
+
+    [Test]
+    public void The_hash_of_a_row_is_the_same_where_rows_are_read_and_where_they_are_counted()
+    {
+        foreach (var dedup in Enum.GetValues<Dedup>())
+        {
+            var expected = dedup == Dedup.DistinctOn ? "cityHash64(tuple(`team`, `id`))" : "cityHash64(tuple(`team`, `id`, `version`))";
+            Assert.That(QueryBuilder.Rows(Events with { Dedup = dedup }, Columns, Slice(), keyHash: true).Sql, Does.Contain($"  {expected} AS __export_key_hash\n"));
+        }
+
+        var keyless = Events with { KeyColumns = [], VersionColumn = null };
+        Assert.That(QueryBuilder.CountSlice(keyless, Slice()).Sql, Does.Contain("sum(cityHash64(tuple(`inserted_at`)))"));
     }
 
     [Test]

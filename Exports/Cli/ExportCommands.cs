@@ -10,7 +10,7 @@ namespace Exporter.Exports.Cli;
 internal static class ExportCommands
 {
     public static Command All() => new CliCommand("export", "Batch exports: what leaves the source, how, where to, and when", "exporter export list")
-        .With(new ExportCreateCommand().Command, List(), Show(), Run(), Pause(), Unpause(), Reschedule(), Delete());
+        .With(new ExportCreateCommand().Command, List(), Show(), Run(), VerifyCommands.OfExport(), Pause(), Unpause(), Reschedule(), Delete());
 
     private static CliCommand List() => new CliCommand("list", "List batch exports", "exporter export list", "exporter export list --json").Does(async (_, session, cancellationToken) =>
     {
@@ -162,6 +162,12 @@ internal static class ExportCommands
         ("settle delay", Duration.Format(one.Schedule.SettleDelay)),
         ("parallel slices", Output.Text(one.Settings.ParallelSlices)),
         ("slice size", Output.Bytes(one.Settings.TargetSliceBytes)),
+        ("file size", one.Settings.MaxFileBytes is { } most ? $"at most {Output.Bytes(most)}" : null),
+        ("slice time", $"at most {Duration.Format(one.Settings.MaxSliceTime)}"),
+        ("bad rows", one.Settings.BadRows == BadRowPolicy.Quarantine
+            ? $"quarantine, at most {Output.Text(one.Settings.MaxBadRows)} in a slice"
+            : ExportJson.Word(one.Settings.BadRows)),
+        ("verified after", one.Settings.VerifyAfter == TimeSpan.Zero ? null : Duration.Format(one.Settings.VerifyAfter)),
         ("state", one.Paused ? "paused" + (one.Note is null ? "" : $": {one.Note}") : "active"),
         ("next run", Output.Text(one.NextAt)),
         ("created", Output.Text(one.CreatedAt)),

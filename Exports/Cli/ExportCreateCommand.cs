@@ -10,11 +10,14 @@ internal sealed class ExportCreateCommand
     private readonly Option<string> _destination = new("--destination") { Description = "Where the rows go", HelpName = "name", Required = true };
     private readonly ModelOptions _model = new();
     private readonly ScheduleOptions _schedule = new();
-    private readonly Option<FileFormat?> _format = Values.Word<FileFormat>("--format", "The files' format. Default parquet");
-    private readonly Option<Compression?> _compression = Values.Word<Compression>("--compression", "Default zstd; snappy only with parquet");
-    private readonly Option<int?> _rowGroup = new("--row-group-rows") { Description = "Rows of a Parquet row group. Default 20,000; from 1,000 to 1,000,000", HelpName = "rows" };
+    private readonly FormatFlags _format = new();
     private readonly Option<int?> _parallel = new("--parallel-slices") { Description = "Slices of a run at once. Default 4; from 1 to 64", HelpName = "number" };
     private readonly Option<long?> _sliceBytes = Values.Bytes("--slice-size", "About how large a slice is in the source. Default 64MiB; from 1KiB to 16GiB");
+    private readonly Option<long?> _fileBytes = Values.Bytes("--max-file-size", "The most bytes of a file. Default none; from 1KiB to 1024GiB");
+    private readonly Option<TimeSpan?> _sliceTime = Values.Time("--max-slice-time", "How long an attempt of a slice may take before it is split in two. Default 30m; from 1s to 1d", "duration");
+    private readonly Option<BadRowPolicy?> _badRows = Values.Word<BadRowPolicy>("--bad-rows", "What becomes of a row with a value that the destination cannot hold. Default fail");
+    private readonly Option<int?> _mostBadRows = new("--max-bad-rows") { Description = "Rows of one slice that may be put aside before the run fails. Default 1,000; from 1 to 100,000", HelpName = "rows" };
+    private readonly Option<TimeSpan?> _verifyAfter = Values.Time("--verify-after", "How long after its end a run is compared with the source again, and what changed exported again. Default 0s, never; to 30d", "duration");
     private readonly Option<bool> _paused = new("--paused") { Description = "Do not start the schedule" };
     private readonly Option<bool> _unchecked = new("--skip-check") { Description = "Create it even if the source cannot be asked now" };
 
@@ -27,10 +30,9 @@ internal sealed class ExportCreateCommand
         + " --where-property \"properties.plan in pro, team\" --exclude country=XX --every day --time-zone Europe/Berlin",
         "exporter export create orders --destination lake --query-file orders.sql --cursor-column placed_at --key order_id --every 15m",
         "exporter export create events --destination lake --table events --cursor-column timestamp --key uuid --version-column _version"
-        + " --dedup limit_by --cron \"0 6 * * *\" --time-zone Europe/Berlin --format json_lines").With(
-        [
-            _name, _destination, .. _model.All, .. _schedule.All, _format, _compression, _rowGroup, _parallel, _sliceBytes, _paused, _unchecked,
-        ]).Does(CreateAsync);
+        + " --dedup limit_by --cron \"0 6 * * *\" --time-zone Europe/Berlin --format json_lines").With([
+        _name, _destination, .. _model.All, .. _schedule.All,
+        .. _format.Options, _parallel, _sliceBytes, _fileBytes, _sliceTime, _badRows, _mostBadRows, _verifyAfter, _paused, _unchecked]).Does(CreateAsync);
 
     private async Task CreateAsync(ParseResult parse, Session session, CancellationToken cancellationToken)
     {
@@ -51,24 +53,23 @@ internal sealed class ExportCreateCommand
 
     private BatchExport Read(ParseResult parse)
     {
-        var format = new FormatOptions();
         var settings = new ExportSettings();
         return new BatchExport
         {
             Name = parse.GetRequiredValue(_name),
             DestinationId = Guid.Empty,
             Model = _model.Read(parse),
-            Format = format with
-            {
-                Format = parse.GetValue(_format) ?? format.Format,
-                Compression = parse.GetValue(_compression) ?? format.Compression,
-                RowGroupRows = parse.GetValue(_rowGroup) ?? format.RowGroupRows,
-            },
+            Format = _format.Read(parse),
             Schedule = _schedule.Read(parse),
             Settings = settings with
             {
                 ParallelSlices = parse.GetValue(_parallel) ?? settings.ParallelSlices,
                 TargetSliceBytes = parse.GetValue(_sliceBytes) ?? settings.TargetSliceBytes,
+                MaxFileBytes = parse.GetValue(_fileBytes),
+                MaxSliceTime = parse.GetValue(_sliceTime) ?? settings.MaxSliceTime,
+                BadRows = parse.GetValue(_badRows) ?? settings.BadRows,
+                MaxBadRows = parse.GetValue(_mostBadRows) ?? settings.MaxBadRows,
+                VerifyAfter = parse.GetValue(_verifyAfter) ?? settings.VerifyAfter,
             },
             Paused = parse.GetValue(_paused),
             Note = parse.GetValue(_paused) ? "created paused" : null,

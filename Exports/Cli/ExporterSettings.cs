@@ -1,6 +1,7 @@
 using Exporter.Engine.Payloads;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
+using Exporter.Exports.Pipeline;
 using Exporter.Exports.Sources;
 
 namespace Exporter.Exports.Cli;
@@ -26,6 +27,7 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
         new("worker_backfill_slots", "Backfills that a worker executes at once. Default 16; from 1 to 10,000."),
         new("worker_lease", "How long a worker that is not heard of keeps its runs. Default 30s; from 1s to 1h."),
         new("worker_grace", "How long a worker that is told to stop lets steps in progress go on. Default 20s; from 0s to 1h."),
+        new("worker_memory", "Memory that a worker takes: slices at once follow from it. Default 512MB; from 256MB to 1TB."),
         new("worker_name", "The worker's name in views. Default machine and process id."),
     ];
 
@@ -63,6 +65,8 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
     public TimeSpan WorkerLease => Time("worker_lease", TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(1), TimeSpan.FromHours(1));
 
     public TimeSpan WorkerGrace => Time("worker_grace", TimeSpan.FromSeconds(20), TimeSpan.Zero, TimeSpan.FromHours(1));
+
+    public long WorkerMemory => Size("worker_memory", MemoryPlan.DefaultBytes, MemoryPlan.LeastBytes, 1_000_000_000_000);
 
     public string? WorkerName => Find("worker_name")?.Text;
 
@@ -128,6 +132,19 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
         return int.TryParse(value.Text, out var number) && number >= least && number <= most
             ? number
             : throw new UserErrorException(name, $"{name} is \"{value.Text}\".", $"Give a whole number from {least:N0} to {most:N0}.");
+    }
+
+    private long Size(string name, long usual, long least, long most)
+    {
+        if (Find(name) is not { } value)
+        {
+            return usual;
+        }
+
+        return ByteSize.TryParse(value.Text, out var bytes) && bytes >= least && bytes <= most
+            ? bytes
+            : throw new UserErrorException(
+                name, $"{name} is \"{value.Text}\".", $"Give a size from {ByteSize.Format(least)} to {ByteSize.Format(most)}, such as 512MB or 1GiB.");
     }
 
     private TimeSpan Time(string name, TimeSpan usual, TimeSpan least, TimeSpan most)

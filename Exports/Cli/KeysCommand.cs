@@ -38,6 +38,8 @@ internal static class KeysCommand
                     cancellationToken: cancellationToken).ConfigureAwait(false)).ToList();
                 var (seen, rotated) = await session.Destinations.RotateAsync(cancellationToken).ConfigureAwait(false);
                 parts.Add(new RotationProgress("destinations", seen, rotated));
+                (seen, rotated) = await session.Quarantine.RotateAsync(cancellationToken).ConfigureAwait(false);
+                parts.Add(new RotationProgress("bad_rows", seen, rotated));
                 session.Output.Answer(parts, output =>
                 {
                     output.Table(

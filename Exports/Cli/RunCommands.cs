@@ -8,7 +8,8 @@ namespace Exporter.Exports.Cli;
 /// <summary><c>exporter run</c>.</summary>
 internal static class RunCommands
 {
-    public static Command All() => new CliCommand("run", "Batch export runs: one data interval each", "exporter run list").With(List(), Show(), Logs(), Cancel(), Retry());
+    public static Command All() => new CliCommand("run", "Batch export runs: one data interval each", "exporter run list").With(
+        List(), Show(), Watching(), Logs(), Cancel(), Retry(), VerifyCommands.OfRun(), BadRowCommands.List(), BadRowCommands.Resend());
 
     /// <summary>Shows a run's progress until it has ended; the exit status says how.</summary>
     internal static async Task<int> WaitAsync(Session session, Guid runId, CancellationToken cancellationToken)
@@ -22,9 +23,10 @@ internal static class RunCommands
                 async () =>
                 {
                     run = await session.Runs.GetAsync(runId, cancellationToken).ConfigureAwait(false);
+                    var progress = await session.Attempts.ProgressAsync(runId, cancellationToken).ConfigureAwait(false);
                     var ended = HasEnded(run.State);
                     var now = ended ? "" : await reading.TextAsync(cancellationToken).ConfigureAwait(false);
-                    return new Progress(ProgressText(run) + now, run.ExportedRows, run.ExpectedRows, ended);
+                    return new Progress(RunProgress.Text(run, progress) + now, progress?.Rows ?? run.ExportedRows, run.ExpectedRows, ended);
                 },
                 cancellationToken).ConfigureAwait(false);
         }
@@ -34,15 +36,17 @@ internal static class RunCommands
             throw;
         }
 
-        session.Output.Answer(run!, output => output.Line($"Run {runId} is {run!.State}: {ProgressText(run)}.{(run.Error is null ? "" : $" {run.Error}")}"));
+        session.Output.Answer(run!, output => output.Line(
+            $"Run {runId} is {run!.State}: {RunProgress.Text(run)}{BadText(run)}.{(run.Error is null ? "" : $" {run.Error}")}"));
         return run!.State == RunState.Completed.ToText() ? ExitStatus.Ok : ExitStatus.Failed;
     }
 
     internal static bool HasEnded(string? state) => state is null || RunStateText.Parse(state).IsFinal();
 
-    private static string ProgressText(RunView run) => run.Slices is null
-        ? run.State ?? "ended"
-        : $"{run.SlicesCommitted:N0} of {run.Slices:N0} slices, {run.ExportedRows:N0} of {run.ExpectedRows:N0} rows";
+    // Completed must not hide what is not there as it was.
+    private static string BadText(RunView run) =>
+        (run.QuarantinedRows == 0 ? "" : $", {run.QuarantinedRows:N0} rows put aside (exporter run bad-rows {run.RunId})")
+        + (run.NulledValues == 0 ? "" : $", {run.NulledValues:N0} values exported as null");
 
     private static CliCommand List()
     {
@@ -61,11 +65,12 @@ internal static class RunCommands
 
                 var runs = await session.Runs.ListAsync(filter, cancellationToken).ConfigureAwait(false);
                 session.Output.Answer(runs, output => output.Table(
-                    ["RUN", "EXPORT", "INTERVAL", "TRIGGER", "STATE", "SLICES", "ROWS", "WRITTEN", "CREATED"],
+                    ["RUN", "EXPORT", "INTERVAL", "TRIGGER", "STATE", "SLICES", "ROWS", "BAD", "WRITTEN", "CREATED"],
                     runs.Select(run => (IReadOnlyList<string?>)
                     [
                         run.RunId.ToString(), run.BatchExport, run.Interval().ToString(), run.Trigger, run.State,
-                        run.Slices is null ? "" : $"{run.SlicesCommitted}/{run.Slices}", Output.Text(run.ExportedRows), Output.Bytes(run.BytesWritten),
+                        run.Slices is null ? "" : $"{run.SlicesCommitted}/{run.Slices}", Output.Text(run.ExportedRows),
+                        Output.Text(run.QuarantinedRows + run.NulledValues), Output.Bytes(run.BytesWritten),
                         Output.Text(run.CreatedAt),
                     ]),
                     "There are no runs; see `exporter export run --help`."));
@@ -79,23 +84,34 @@ internal static class RunCommands
         {
             var run = await session.Runs.GetAsync(parse.GetRequiredValue(id), cancellationToken).ConfigureAwait(false);
             var slices = await session.Runs.SlicesAsync(run.RunId, cancellationToken).ConfigureAwait(false);
-            session.Output.Answer(new { Run = run, Slices = slices }, output =>
+            var progress = HasEnded(run.State) ? null : await session.Attempts.ProgressAsync(run.RunId, cancellationToken).ConfigureAwait(false);
+            session.Output.Answer(new { Run = run, Progress = progress, Slices = slices }, output =>
             {
-                output.Details(Details(run));
+                output.Details([.. Details(run), .. RunProgress.Details(progress)]);
                 if (slices.Count > 0)
                 {
                     output.Line("");
                     output.Table(
-                        ["SLICE", "STATE", "EXPECTED", "ROWS", "BYTES", "ATTEMPT", "EPOCH", "FILE"],
+                        ["SLICE", "STATE", "EXPECTED", "ROWS", "BAD", "AGREES", "BYTES", "ATTEMPT", "EPOCH", "FILE"],
                         slices.Select(slice => (IReadOnlyList<string?>)
                         [
                             Output.Text(slice.Slice), slice.State, Output.Text(slice.ExpectedRows), Output.Text(slice.Rows),
+                            slice.Rows is null ? "" : Output.Text(slice.QuarantinedRows + slice.NulledValues),
+                            slice.Agrees is { } agrees ? (agrees ? "yes" : "no") : "",
                             slice.Bytes is { } bytes ? Output.Bytes(bytes) : "", Output.Text(slice.Attempt), Output.Text(slice.Epoch), slice.File,
                         ]),
                         "");
                 }
             });
         });
+    }
+
+    private static CliCommand Watching()
+    {
+        var id = Values.Id("run");
+        return new CliCommand(
+            "watch", "Show a run's progress until it has ended; the exit status says how", "exporter run watch 019ab3c4-...").With(id).Does(
+                (parse, session, cancellationToken) => WaitAsync(session, parse.GetRequiredValue(id), cancellationToken));
     }
 
     private static CliCommand Logs()
@@ -194,7 +210,12 @@ internal static class RunCommands
         ("error", run.Error),
         ("slices", run.Slices is null ? "not planned yet" : $"{run.SlicesCommitted:N0} of {run.Slices:N0} committed"),
         ("rows", run.ExpectedRows is null ? null : $"{run.ExportedRows:N0} of {run.ExpectedRows:N0}"),
+        ("put aside", run.QuarantinedRows == 0 ? null : $"{run.QuarantinedRows:N0} rows; see exporter run bad-rows {run.RunId}"),
+        ("set to null", run.NulledValues == 0 ? null : $"{run.NulledValues:N0} values"),
         ("late rows", Output.Text(run.LateRows)),
+        ("split", run.SlicesSplit == 0 ? null : $"{run.SlicesSplit:N0} slices"),
+        ("exported again", run.SlicesExportedAgain == 0 ? null : $"{run.SlicesExportedAgain:N0} slices"),
+        ("verified", Output.Text(run.VerifiedAt)),
         ("written", Output.Bytes(run.BytesWritten)),
         ("from source", Output.Bytes(run.SourceBytes)),
         ("sent again", Output.Bytes(run.ResentBytes)),

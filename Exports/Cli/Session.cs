@@ -41,6 +41,12 @@ internal sealed class Session : IAsyncDisposable
 
     public RunStore Runs => new(Data);
 
+    public AttemptStore Attempts => new(Data);
+
+    public QuarantineStore Quarantine => new(Data, Codec);
+
+    public VerificationStore Verifications => new(Data, Engine, Runs);
+
     public RunControl Control => new(Data, Engine, Runs);
 
     public BackfillStore Backfills => new(Data, Engine, Runs);

@@ -17,20 +17,22 @@ internal static class WorkerCommand
     private static readonly Option<string> BackfillSlots = Flag("--backfill-slots", "worker_backfill_slots", "number");
     private static readonly Option<string> Lease = Flag("--lease", "worker_lease", "duration");
     private static readonly Option<string> Grace = Flag("--grace", "worker_grace", "duration");
+    private static readonly Option<string> Memory = Flag("--memory", "worker_memory", "size");
     private static readonly Option<string> WorkerName = Flag("--name", "worker_name", "text");
 
     public static Command Worker() => new CliCommand(
         "worker",
         "Execute batch exports, backfills and schedules, until it is stopped",
         "exporter worker",
-        "exporter worker --slots 8 --name export-1",
-        "exporter worker --json").With(Slots, BackfillSlots, Lease, Grace, WorkerName).Does(RunAsync);
+        "exporter worker --slots 8 --memory 1GB --name export-1",
+        "exporter worker --json").With(Slots, BackfillSlots, Lease, Grace, Memory, WorkerName).Does(RunAsync);
 
     /// <summary>The settings that are flags of this command.</summary>
     public static IEnumerable<(string Setting, Option<string> Option)> Flags(ParseResult parse) => parse.CommandResult.Command.Options.Contains(Slots)
         ?
         [
-            ("worker_slots", Slots), ("worker_backfill_slots", BackfillSlots), ("worker_lease", Lease), ("worker_grace", Grace), ("worker_name", WorkerName),
+            ("worker_slots", Slots), ("worker_backfill_slots", BackfillSlots), ("worker_lease", Lease), ("worker_grace", Grace), ("worker_memory", Memory),
+            ("worker_name", WorkerName),
         ]
         : [];
 
@@ -46,7 +48,7 @@ internal static class WorkerCommand
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = settings.WorkerGrace + TimeSpan.FromSeconds(10));
         builder.Services
             .AddWorkflowEngine(settings.Postgres, new PayloadCodec(settings.RequiredKeys()))
-            .AddBatchExports(settings.ClickHouseOptions())
+            .AddBatchExports(settings.ClickHouseOptions(), settings.WorkerMemory)
             .AddWorker(ExportInput.Queue, options with { Slots = settings.WorkerSlots })
             .AddWorker(BackfillStore.Queue, options with { Slots = settings.WorkerBackfillSlots });
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Apache.Arrow;
 using Exporter.Exports.Formats;
 using Exporter.Exports.Model;
@@ -9,7 +10,12 @@ internal sealed class EncodedSlice : IDisposable
 {
     private readonly IBatchEncoder _encoder;
 
-    public EncodedSlice(FormatOptions format, Schema schema) => _encoder = EncoderFactory.Create(format, schema, Output);
+    /// <summary>Begins a file.</summary>
+    /// <param name="format">Its format.</param>
+    /// <param name="schema">Its columns.</param>
+    /// <param name="address">Which slice it is, for files that have a place to say so; an attempt is not named, so that a repeat has the same bytes.</param>
+    public EncodedSlice(FormatOptions format, Schema schema, SliceAddress? address = null) =>
+        _encoder = EncoderFactory.Create(format, address is null ? schema : Described(schema, address), Output);
 
     /// <summary>What came out and was not taken yet.</summary>
     public ChunkedStream Output { get; } = new();
@@ -37,6 +43,16 @@ internal sealed class EncodedSlice : IDisposable
     };
 
     public static SliceReceipt EmptyReceipt(int slice) => new() { Slice = slice, Rows = 0, Bytes = 0 };
+
+    private static Schema Described(Schema schema, SliceAddress address) => new(schema.FieldsList, new Dictionary<string, string>
+    {
+        ["exporter.export"] = address.Export,
+        ["exporter.interval_start"] = Instant(address.Interval.Start),
+        ["exporter.interval_end"] = Instant(address.Interval.End),
+        ["exporter.slice"] = address.Slice.ToString(CultureInfo.InvariantCulture),
+    });
+
+    private static string Instant(DateTimeOffset value) => value.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.FFFFFFFZ", CultureInfo.InvariantCulture);
 
     public void Dispose()
     {

@@ -9,6 +9,9 @@ namespace Exporter.Exports.Destinations;
 /// </summary>
 public interface IDestination : IAsyncDisposable
 {
+    /// <summary>Whether Map, Tuple and Nested may come as Arrow's maps, structs and lists; else they come as JSON text. Default false.</summary>
+    bool TakesNestedValues => false;
+
     /// <summary>Tries, step by step, what an export will do, and reports each; leaves nothing behind.</summary>
     IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken);
 
@@ -21,6 +24,19 @@ public interface IDestination : IAsyncDisposable
     /// </summary>
     Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken);
 
+    /// <summary>Removes what any attempt left of a slice, and keeps older attempts from committing it. May be repeated.</summary>
+    async Task DiscardSliceAsync(SliceAddress address, CancellationToken cancellationToken)
+    {
+        // As a slice that became empty.
+        var sink = await OpenSliceAsync(address, new Schema([], null), cancellationToken).ConfigureAwait(false);
+        await using var closing = sink.ConfigureAwait(false);
+        await sink.CommitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>What a column of this field can hold, where the destination holds less than Arrow does; null when it holds all.
+    /// Rows with other values are handled as the export's <c>bad_rows</c> says, before they come to a sink.</summary>
+    ColumnLimit? LimitOf(Field field) => null;
+
     /// <summary>Sorts an error of this destination by who has to act; null when it is not this destination's.</summary>
     ExportError? Classify(Exception exception);
 }
@@ -30,6 +46,10 @@ public interface ISliceSink : IAsyncDisposable
 {
     /// <summary>Writes one batch. The caller disposes of the batch when this returns.</summary>
     ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken);
+
+    /// <summary>Bytes that were sent to the destination so far, as far as they are known to have arrived; also after the sink was disposed of. 0
+    /// where a destination does not count them.</summary>
+    long BytesSent => 0;
 
     /// <summary>Makes the slice durable, once, under its own key; a repeat under the same address replaces it.</summary>
     Task<SliceReceipt> CommitAsync(CancellationToken cancellationToken);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Exporter.Exports.Model;
 
@@ -23,6 +24,9 @@ internal sealed record ManifestDocument
 
     public required long Bytes { get; init; }
 
+    // Of the source's rows, those that the destination cannot hold: a reader has to know that they are missing.
+    public required long QuarantinedRows { get; init; }
+
     public required IReadOnlyList<ManifestFile> Files { get; init; }
 
     public static ManifestDocument Of(RunManifest manifest) => new()
@@ -33,10 +37,14 @@ internal sealed record ManifestDocument
         IntervalEnd = manifest.Interval.End,
         Rows = manifest.Slices.Sum(slice => slice.Rows),
         Bytes = manifest.Slices.Sum(slice => slice.Bytes),
+        QuarantinedRows = manifest.Slices.Sum(slice => slice.QuarantinedRows),
         Files =
         [
             .. manifest.Slices.Where(slice => slice.File is not null)
-                .Select(slice => new ManifestFile(slice.File!, slice.Slice, slice.Rows, slice.Bytes, slice.Sha256!)),
+                .Select(slice => new ManifestFile(slice.File!, slice.Slice, slice.Rows, slice.Bytes, slice.Sha256!)
+                {
+                    KeyHash = slice.KeyHash?.ToString(CultureInfo.InvariantCulture),
+                }),
         ],
     };
 
@@ -49,4 +57,8 @@ internal sealed record ManifestDocument
 /// <param name="Rows">Its rows.</param>
 /// <param name="Bytes">Its bytes.</param>
 /// <param name="Sha256">SHA-256 of its bytes, hexadecimal, lower case.</param>
-internal sealed record ManifestFile(string File, int Slice, long Rows, long Bytes, string Sha256);
+internal sealed record ManifestFile(string File, int Slice, long Rows, long Bytes, string Sha256)
+{
+    /// <summary>The hash of its rows' keys, as in <c>exports.slices.written_key_hash</c>; null when it was not taken.</summary>
+    public string? KeyHash { get; init; }
+}

@@ -1,9 +1,10 @@
-using System.Globalization;
+using System.Buffers;
 using System.Text.Json;
 using Apache.Arrow;
 using Apache.Arrow.Arrays;
 using Apache.Arrow.Types;
 using Exporter.Exports.Destinations;
+using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Formats;
 
@@ -12,16 +13,16 @@ internal delegate void JsonCell(Utf8JsonWriter writer, int row);
 
 /// <summary>
 /// How Arrow values look in JSON. Numbers, also 64-bit ones and decimals, are numbers with every digit; NaN and the infinities,
-/// which JSON lacks, are null; instants are RFC 3339 in UTC with the digits of their unit; binary is base64; maps and
+/// which JSON lacks, are null or texts; instants are RFC 3339 in UTC with the digits of their unit; binary is base64; maps and
 /// structs are objects; lists are arrays.
 /// </summary>
 internal static class JsonCells
 {
     /// <summary>Looks at the type once, so that rows need not.</summary>
     /// <exception cref="UserErrorException">JSON Lines cannot hold the type.</exception>
-    public static JsonCell Of(IArrowArray array, string column)
+    public static JsonCell Of(IArrowArray array, string column, NonFiniteNumbers nonFinite = NonFiniteNumbers.Null)
     {
-        var cell = Value(array, column);
+        var cell = Value(array, column, nonFinite);
         return array.NullCount == 0 ? cell : (writer, row) =>
         {
             if (array.IsNull(row))
@@ -35,7 +36,7 @@ internal static class JsonCells
         };
     }
 
-    private static JsonCell Value(IArrowArray array, string column) => array switch
+    private static JsonCell Value(IArrowArray array, string column, NonFiniteNumbers nonFinite) => array switch
     {
         NullArray => (writer, _) => writer.WriteNullValue(),
         BooleanArray values => (writer, row) => writer.WriteBooleanValue(values.GetValue(row)!.Value),
@@ -47,9 +48,9 @@ internal static class JsonCells
         UInt16Array values => (writer, row) => writer.WriteNumberValue(values.Values[row]),
         UInt32Array values => (writer, row) => writer.WriteNumberValue(values.Values[row]),
         UInt64Array values => (writer, row) => writer.WriteNumberValue(values.Values[row]),
-        HalfFloatArray values => (writer, row) => WriteFloat(writer, (float)values.Values[row]),
-        FloatArray values => (writer, row) => WriteFloat(writer, values.Values[row]),
-        DoubleArray values => (writer, row) => WriteDouble(writer, values.Values[row]),
+        HalfFloatArray values => (writer, row) => WriteFloat(writer, (float)values.Values[row], nonFinite),
+        FloatArray values => (writer, row) => WriteFloat(writer, values.Values[row], nonFinite),
+        DoubleArray values => (writer, row) => WriteDouble(writer, values.Values[row], nonFinite),
         Decimal32Array values => (writer, row) => writer.WriteRawValue(values.GetString(row), skipInputValidation: true),
         Decimal64Array values => (writer, row) => writer.WriteRawValue(values.GetString(row), skipInputValidation: true),
         Decimal128Array values => (writer, row) => writer.WriteRawValue(values.GetString(row), skipInputValidation: true),
@@ -63,14 +64,14 @@ internal static class JsonCells
         Time32Array values => Time32(values),
         Time64Array values => Time64(values),
         DurationArray values => (writer, row) => writer.WriteNumberValue(values.Values[row]),
-        MapArray values => Map(values, column),
-        ListArray values => List(values, column),
-        StructArray values => Struct(values, column),
-        DictionaryArray values => Dictionary(values, column),
+        MapArray values => Map(values, column, nonFinite),
+        ListArray values => List(values, column, nonFinite),
+        StructArray values => Struct(values, column, nonFinite),
+        DictionaryArray values => Dictionary(values, column, nonFinite),
         _ => throw Unsupported(array.Data.DataType, column),
     };
 
-    private static void WriteFloat(Utf8JsonWriter writer, float value)
+    private static void WriteFloat(Utf8JsonWriter writer, float value, NonFiniteNumbers nonFinite)
     {
         if (float.IsFinite(value))
         {
@@ -78,15 +79,27 @@ internal static class JsonCells
         }
         else
         {
-            writer.WriteNullValue();
+            WriteNonFinite(writer, value, nonFinite);
         }
     }
 
-    private static void WriteDouble(Utf8JsonWriter writer, double value)
+    private static void WriteDouble(Utf8JsonWriter writer, double value, NonFiniteNumbers nonFinite)
     {
         if (double.IsFinite(value))
         {
             writer.WriteNumberValue(value);
+        }
+        else
+        {
+            WriteNonFinite(writer, value, nonFinite);
+        }
+    }
+
+    private static void WriteNonFinite(Utf8JsonWriter writer, double value, NonFiniteNumbers nonFinite)
+    {
+        if (nonFinite == NonFiniteNumbers.Text)
+        {
+            writer.WriteStringValue(double.IsNaN(value) ? "NaN"u8 : value > 0 ? "Infinity"u8 : "-Infinity"u8);
         }
         else
         {
@@ -112,9 +125,9 @@ internal static class JsonCells
         return (writer, row) => JsonTime.WriteTime(writer, values.Values[row], unit);
     }
 
-    private static JsonCell List(ListArray values, string column)
+    private static JsonCell List(ListArray values, string column, NonFiniteNumbers nonFinite)
     {
-        var item = Of(values.Values, column);
+        var item = Of(values.Values, column, nonFinite);
         return (writer, row) =>
         {
             writer.WriteStartArray();
@@ -127,10 +140,10 @@ internal static class JsonCells
         };
     }
 
-    private static JsonCell Map(MapArray values, string column)
+    private static JsonCell Map(MapArray values, string column, NonFiniteNumbers nonFinite)
     {
         var name = MapKey(values.Keys, column);
-        var value = Of(values.Values, column);
+        var value = Of(values.Values, column, nonFinite);
         return (writer, row) =>
         {
             writer.WriteStartObject();
@@ -144,6 +157,7 @@ internal static class JsonCells
         };
     }
 
+    // A name is a text: that of the key's value, without the quotes that it may have.
     private static JsonCell MapKey(IArrowArray keys, string column)
     {
         if (keys is StringArray strings)
@@ -157,15 +171,26 @@ internal static class JsonCells
             return (writer, at) => writer.WritePropertyName(texts.GetBytes(index(at)));
         }
 
-        var number = Integers(keys, column);
-        return (writer, at) => writer.WritePropertyName(number(at).ToString(CultureInfo.InvariantCulture));
+        var cell = Of(keys, column, NonFiniteNumbers.Text);
+        var scratch = new ArrayBufferWriter<byte>();
+        return (writer, at) =>
+        {
+            scratch.ResetWrittenCount();
+            using (var name = new Utf8JsonWriter(scratch, writer.Options))
+            {
+                cell(name, at);
+            }
+
+            var text = scratch.WrittenSpan;
+            writer.WritePropertyName(text[0] == '"' ? text[1..^1] : text);
+        };
     }
 
-    private static JsonCell Struct(StructArray values, string column)
+    private static JsonCell Struct(StructArray values, string column, NonFiniteNumbers nonFinite)
     {
         var type = (StructType)values.Data.DataType;
         var names = type.Fields.Select(field => field.Name).ToArray();
-        var cells = values.Fields.Select((field, at) => Of(field, $"{column}.{names[at]}")).ToArray();
+        var cells = values.Fields.Select((field, at) => Of(field, $"{column}.{names[at]}", nonFinite)).ToArray();
         return (writer, row) =>
         {
             writer.WriteStartObject();
@@ -179,14 +204,14 @@ internal static class JsonCells
         };
     }
 
-    private static JsonCell Dictionary(DictionaryArray values, string column)
+    private static JsonCell Dictionary(DictionaryArray values, string column, NonFiniteNumbers nonFinite)
     {
         var index = IndexOf(values.Indices, column);
-        var cell = Of(values.Dictionary, column);
+        var cell = Of(values.Dictionary, column, nonFinite);
         return (writer, row) => cell(writer, index(row));
     }
 
-    private static Func<int, int> IndexOf(IArrowArray indices, string column)
+    internal static Func<int, int> IndexOf(IArrowArray indices, string column)
     {
         var number = Integers(indices, column);
         return row => (int)number(row);

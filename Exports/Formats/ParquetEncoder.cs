@@ -17,17 +17,18 @@ internal sealed class ParquetEncoder : IBatchEncoder
     private static readonly MemoryPool Memory = MemoryPool.JemallocMemoryPool();
 
     private readonly WriterProperties properties;
+    private readonly ArrowWriterProperties arrow;
     private readonly ManagedOutputStream stream;
     private readonly FileWriter writer;
 
     public ParquetEncoder(FormatOptions options, Apache.Arrow.Schema schema, Stream output)
     {
-        using var builder = new WriterPropertiesBuilder();
-        builder.Compression(ToParquet(options.Compression)).MaxRowGroupLength(options.RowGroupRows)
-            .WriteBatchSize(ValuesBetweenLooks).MemoryPool(Memory);
-        properties = builder.Build();
+        properties = Properties(options);
+        // Without Arrow's own schema, ParquetSharp leaves out the schema's metadata too.
+        using var builder = new ArrowWriterPropertiesBuilder();
+        arrow = builder.StoreSchema().Build();
         stream = new ManagedOutputStream(output, leaveOpen: true);
-        writer = new FileWriter(stream, schema, properties);
+        writer = new FileWriter(stream, schema, properties, arrow);
     }
 
     public string FileExtension => ".parquet";
@@ -41,7 +42,31 @@ internal sealed class ParquetEncoder : IBatchEncoder
     {
         writer.Dispose();
         stream.Dispose();
+        arrow.Dispose();
         properties.Dispose();
+    }
+
+    private static WriterProperties Properties(FormatOptions options)
+    {
+        using var builder = new WriterPropertiesBuilder();
+        builder.Compression(ToParquet(options.Compression)).MaxRowGroupLength(options.RowGroupRows).DataPagesize(options.PageBytes)
+            .WriteBatchSize(ValuesBetweenLooks).MemoryPool(Memory);
+        if (options.CompressionLevel is { } level)
+        {
+            builder.CompressionLevel(level);
+        }
+
+        if (!options.Statistics)
+        {
+            builder.DisableStatistics();
+        }
+
+        if (!options.Dictionary)
+        {
+            builder.DisableDictionary();
+        }
+
+        return builder.Build();
     }
 
     private static ParquetSharp.Compression ToParquet(Compression compression) => compression switch
@@ -49,6 +74,9 @@ internal sealed class ParquetEncoder : IBatchEncoder
         Compression.Zstd => ParquetSharp.Compression.Zstd,
         Compression.Gzip => ParquetSharp.Compression.Gzip,
         Compression.Snappy => ParquetSharp.Compression.Snappy,
+        // LZ4_RAW in the file, as every reader of today wants it.
+        Compression.Lz4 => ParquetSharp.Compression.Lz4,
+        Compression.Brotli => ParquetSharp.Compression.Brotli,
         Compression.None => ParquetSharp.Compression.Uncompressed,
         _ => throw new ArgumentOutOfRangeException(nameof(compression), compression, null),
     };

@@ -42,6 +42,8 @@ internal enum AuditAction
     Run,
     Cancel,
     Retry,
+    Verify,
+    Resend,
 }
 
 /// <summary>To what.</summary>

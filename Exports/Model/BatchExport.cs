@@ -44,7 +44,7 @@ public sealed record BatchExport
     {
         ModelName.Check("name", Name);
         ModelCheck.Model(Model);
-        ModelCheck.Format(Format);
+        FormatCheck.Validate(Format);
         Schedule.Validate();
         Settings.Validate();
         return this;
@@ -61,12 +61,52 @@ public sealed record ExportSettings
     /// fails repeats one slice.</summary>
     public long TargetSliceBytes { get; init; } = 64L << 20;
 
+    /// <summary>The most bytes of a file, as it lies in the destination. Slices are made so small that their files are expected to be
+    /// smaller, going by what earlier runs wrote; one whose file is larger all the same is split, while its rows can be told apart.
+    /// Default none; from 1 KiB to 1 TiB.</summary>
+    public long? MaxFileBytes { get; init; }
+
+    /// <summary>How long an attempt of a slice may take before the slice is split in two. Default 30 minutes; from 1 second to 1 day.</summary>
+    public TimeSpan MaxSliceTime { get; init; } = TimeSpan.FromMinutes(30);
+
+    /// <summary>What becomes of a row with a value that the destination cannot hold. Default <see cref="BadRowPolicy.Fail"/>.</summary>
+    public BadRowPolicy BadRows { get; init; }
+
+    /// <summary>A run with more quarantined rows than this in one slice fails. Default 1,000; from 1 to 100,000.</summary>
+    public int MaxBadRows { get; init; } = 1_000;
+
+    /// <summary>How long after its end a run is compared with the source again, and slices that changed are exported again. Default zero,
+    /// which is never; to 30 days.</summary>
+    public TimeSpan VerifyAfter { get; init; }
+
     /// <summary>Throws when a value is out of range, naming setting, value and range.</summary>
     /// <exception cref="UserErrorException">A value is out of the range that its property states.</exception>
     public ExportSettings Validate()
     {
         ModelCheck.Range("parallel_slices", ParallelSlices, 1, 64);
         ModelCheck.Range("target_slice_bytes", TargetSliceBytes, 1L << 10, 16L << 30);
+        ModelCheck.Range("max_file_bytes", MaxFileBytes ?? 1L << 10, 1L << 10, 1L << 40);
+        ModelCheck.Range("max_slice_time", MaxSliceTime, TimeSpan.FromSeconds(1), TimeSpan.FromDays(1));
+        ModelCheck.Range("max_bad_rows", MaxBadRows, 1, 100_000);
+        ModelCheck.Range("verify_after", VerifyAfter, TimeSpan.Zero, TimeSpan.FromDays(30));
+        if (!Enum.IsDefined(BadRows))
+        {
+            throw new UserErrorException("bad_rows", $"There is no policy {BadRows} for bad rows.", "Use fail, null or quarantine.");
+        }
+
         return this;
     }
+}
+
+/// <summary>What becomes of a row with a value that the destination cannot hold.</summary>
+public enum BadRowPolicy
+{
+    /// <summary>The run fails, and says where.</summary>
+    Fail,
+
+    /// <summary>The value is exported as null, and counted.</summary>
+    Null,
+
+    /// <summary>The row is put aside with its reason, and counted; see <c>exports.bad_rows</c>.</summary>
+    Quarantine,
 }

@@ -4,7 +4,7 @@ using Exporter.Exports.Sources;
 
 namespace Exporter.Exports.Model;
 
-/// <summary>What must be true of a model and a format whatever the source and the destination are.</summary>
+/// <summary>What must be true of a model whatever the source and the destination are.</summary>
 internal static class ModelCheck
 {
     public static void Range(string setting, long value, long least, long most)
@@ -15,6 +15,15 @@ internal static class ModelCheck
                 setting,
                 string.Create(CultureInfo.InvariantCulture, $"{setting} is {value}."),
                 string.Create(CultureInfo.InvariantCulture, $"Give a value from {least:N0} to {most:N0}."));
+        }
+    }
+
+    public static void Range(string setting, TimeSpan value, TimeSpan least, TimeSpan most)
+    {
+        if (value < least || value > most || value.Ticks % TimeSpan.TicksPerSecond != 0)
+        {
+            throw new UserErrorException(
+                setting, $"{setting} is {value}.", $"Give a value from {Duration.Format(least)} to {Duration.Format(most)}.");
         }
     }
 
@@ -104,15 +113,6 @@ internal static class ModelCheck
         if (model.Filter is not null)
         {
             SqlFragment.Check("filter", model.Filter);
-        }
-    }
-
-    public static void Format(FormatOptions format)
-    {
-        Range("row_group_rows", format.RowGroupRows, 1_000, 1_000_000);
-        if (format is { Format: FileFormat.JsonLines, Compression: Compression.Snappy })
-        {
-            throw new UserErrorException("compression", "json_lines cannot be compressed with snappy.", "Use zstd, gzip or none.");
         }
     }
 

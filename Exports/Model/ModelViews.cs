@@ -31,9 +31,9 @@ public sealed record BatchExportView(
 /// <summary>A row of <c>exports.runs</c>.</summary>
 public sealed record RunView(
     Guid RunId, string BatchExport, Guid BatchExportId, string Destination, DateTimeOffset IntervalStart, DateTimeOffset IntervalEnd, string Trigger,
-    Guid? BackfillId, string? State, long? Epoch, int? Slices, int SlicesCommitted, long? ExpectedRows, long ExportedRows,
-    long BytesWritten, long SourceBytes, long ResentBytes, long? LateRows, DateTimeOffset CreatedAt, DateTimeOffset? StartedAt,
-    DateTimeOffset? PlannedAt, DateTimeOffset? FinishedAt, string? Error, Guid? WorkerId, DateTimeOffset? CancelRequestedAt)
+    Guid? BackfillId, string? State, long? Epoch, int? Slices, int SlicesCommitted, int SlicesSplit, int SlicesExportedAgain, long? ExpectedRows,
+    long ExportedRows, long QuarantinedRows, long NulledValues, long BytesWritten, long SourceBytes, long ResentBytes, long? LateRows,
+    DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? PlannedAt, DateTimeOffset? FinishedAt, DateTimeOffset? VerifiedAt, string? Error, Guid? WorkerId, DateTimeOffset? CancelRequestedAt)
 {
     /// <summary>The run's data interval.</summary>
     public DataInterval Interval() => new(IntervalStart, IntervalEnd);
@@ -41,9 +41,20 @@ public sealed record RunView(
 
 /// <summary>A row of <c>exports.slices</c>.</summary>
 public sealed record SliceView(
-    Guid RunId, string BatchExport, int Slice, DateTimeOffset RangeStart, DateTimeOffset RangeEnd, int HashBucket, int HashBuckets,
-    long ExpectedRows, string State, long? Rows, long? Bytes, string? File, string? Sha256, long? SourceBytes, long ResentBytes,
-    int? Attempt, long? Epoch, DateTimeOffset? CommittedAt);
+    Guid RunId, string BatchExport, int Slice, int? SplitFrom, DateTimeOffset RangeStart, DateTimeOffset RangeEnd, int HashBucket, int HashBuckets,
+    long ExpectedRows, string State, long? Rows, long QuarantinedRows, long NulledValues, long? SourceRows, string? SourceKeyHash,
+    string? WrittenKeyHash, string? QuarantinedKeyHash, bool? Agrees, long? Bytes, string? File, string? Sha256, long? SourceBytes,
+    long ResentBytes, int ExportedAgain, int? Attempt, long? Epoch, DateTimeOffset? CommittedAt);
+
+/// <summary>A row of <c>exports.bad_rows</c>.</summary>
+public sealed record BadRowView(
+    Guid RunId, string BatchExport, int Slice, int Number, string ColumnName, string Reason, string? KeyHash, DateTimeOffset QuarantinedAt);
+
+/// <summary>A row of <c>exports.verifications</c>.</summary>
+public sealed record VerificationView(
+    Guid VerificationId, Guid RunId, string BatchExport, DateTimeOffset IntervalStart, DateTimeOffset IntervalEnd, string Kind, string? State,
+    string? Outcome, int? SlicesCompared, int? SlicesChanged, long? LateRows, long? GoneRows, string CreatedBy, DateTimeOffset CreatedAt,
+    DateTimeOffset? BegunAt, DateTimeOffset? FinishedAt, string? Error);
 
 /// <summary>A row of <c>exports.backfills</c>.</summary>
 public sealed record BackfillView(

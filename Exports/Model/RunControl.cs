@@ -11,6 +11,7 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
     private const short BackfillPriority = 10;
 
     private readonly ExportDatabase _database = new(data, "sql/batch_exports.sql");
+    private readonly ExportDatabase _verifications = new(data, "sql/verifications.sql");
 
     /// <summary>Starts a run of one data interval by hand.</summary>
     /// <param name="export">The batch export.</param>
@@ -93,12 +94,12 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
             },
             cancellationToken);
 
-    /// <summary>Asks a run to end.</summary>
+    /// <summary>Asks a run, or a later look at one, to end.</summary>
     /// <returns>False when it has ended.</returns>
     /// <exception cref="UserErrorException">There is no such run.</exception>
     public async Task<bool> CancelAsync(Guid runId, string actor, CancellationToken cancellationToken = default)
     {
-        var run = await runs.GetAsync(runId, cancellationToken).ConfigureAwait(false);
+        var run = await runs.GetAsync(await RunOfAsync(runId, cancellationToken).ConfigureAwait(false), cancellationToken).ConfigureAwait(false);
         return await engine.CancelAsync(runId, cancellationToken).ConfigureAwait(false)
             && await AuditedAsync(actor, AuditAction.Cancel, run, cancellationToken).ConfigureAwait(false);
     }
@@ -124,6 +125,12 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
             cancellationToken).ConfigureAwait(false)
             && await AuditedAsync(actor, AuditAction.Retry, run, cancellationToken).ConfigureAwait(false);
     }
+
+    // A verification belongs to a run.
+    private async Task<Guid> RunOfAsync(Guid id, CancellationToken cancellationToken) =>
+        await _verifications.ViewAsync<VerificationView>("FindVerification", new { VerificationId = id }, cancellationToken).ConfigureAwait(false) is { } look
+            ? look.RunId
+            : id;
 
     internal static Dictionary<string, string> Tags(BatchExportView export) => new() { ["batch_export"] = export.Name };
 

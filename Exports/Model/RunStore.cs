@@ -6,7 +6,12 @@ namespace Exporter.Exports.Model;
 /// <summary>What a run is to do, fixed when it begins.</summary>
 /// <param name="Export">The batch export as it was then.</param>
 /// <param name="Interval">The data interval.</param>
-public sealed record RunOrder(BatchExport Export, DataInterval Interval);
+public sealed record RunOrder(BatchExport Export, DataInterval Interval)
+{
+    /// <summary>An own query's parameters are the run's interval, whatever part of it is read.</summary>
+    internal static RunOrder Of(BatchExport export, DataInterval interval) =>
+        new(export with { Model = export.Model with { Interval = interval } }, interval);
+}
 
 /// <summary>
 /// Batch export runs and their slices. What a run writes joins the transaction of the step that writes it, so the engine's
@@ -16,6 +21,7 @@ public sealed class RunStore(NpgsqlDataSource data)
 {
     private readonly ExportDatabase _database = new(data, "sql/runs.sql");
     private readonly ExportDatabase _exports = new(data, "sql/batch_exports.sql");
+    private readonly ExportDatabase _quarantine = new(data, "sql/quarantine.sql");
 
     /// <summary>The first step of a run: what it is to do. A run that a schedule started gets its row here.</summary>
     /// <param name="transaction">The step's.</param>
@@ -34,13 +40,13 @@ public sealed class RunStore(NpgsqlDataSource data)
         var export = view!.ToBatchExport();
         if (await _database.FirstAsync<IntervalRow>(transaction, "FindInterval", new { RunId = runId }, cancellationToken).ConfigureAwait(false) is { } known)
         {
-            return Order(export, known.ToInterval());
+            return RunOrder.Of(export, known.ToInterval());
         }
 
         var occurrence = scheduledFor ?? throw new InvalidOperationException($"Run {runId} has neither a row in exports.run nor an occurrence.");
         var interval = export.Schedule.IntervalFor(occurrence);
         await InsertAsync(transaction, new(runId, export.Id, interval, RunTrigger.Schedule), cancellationToken).ConfigureAwait(false);
-        return Order(export, interval);
+        return RunOrder.Of(export, interval);
     }
 
     /// <summary>Records the plan; its slices never change again.</summary>
@@ -62,7 +68,55 @@ public sealed class RunStore(NpgsqlDataSource data)
             throw new InvalidOperationException($"Run {runId} has a plan already, or no row in exports.run.");
         }
 
-        await _database.ExecuteAsync(
+        await InsertSlicesAsync(transaction, runId, slices, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Records what a run is to do and its columns, so that a slice can be exported again in the same way.</summary>
+    internal Task RecordOrderAsync(NpgsqlTransaction transaction, Guid runId, RecordedOrder order, CancellationToken cancellationToken) =>
+        _database.ExecuteAsync(transaction, "RecordOrder", new { RunId = runId, Plan = ExportJson.Write(order) }, cancellationToken);
+
+    /// <summary>What a finished run was to do.</summary>
+    /// <exception cref="UserErrorException">It is not finished, or an older version of this program ran it.</exception>
+    internal async Task<FinishedRun> LoadFinishedAsync(NpgsqlTransaction transaction, Guid runId, CancellationToken cancellationToken) =>
+        await _database.ViewAsync<FinishedRun>(transaction, "LoadOrder", new { RunId = runId }, cancellationToken).ConfigureAwait(false)
+            ?? throw new UserErrorException("run", $"Run {runId} is not completed.", "Only a completed run can be looked at again; see `exporter run list`.");
+
+    /// <summary>Bytes of a row at the destination in the latest runs of the same model and format; null when there were none.</summary>
+    internal async Task<double?> WrittenRowBytesAsync(BatchExport export, CancellationToken cancellationToken) =>
+        await _database.FirstAsync<double?>(
+            "WrittenRatio",
+            new { BatchExportId = export.Id, Plan = ExportJson.Write(new { Export = new { export.Model, export.Format } }) },
+            cancellationToken).ConfigureAwait(false);
+
+    /// <summary>Records that two halves take the place of a slice; alongside the checkpoint that says so.</summary>
+    internal async Task SplitSliceAsync(
+        NpgsqlTransaction transaction, Guid runId, int slice, IReadOnlyList<Slice> halves, CancellationToken cancellationToken)
+    {
+        await _quarantine.ExecuteAsync(transaction, "ClearSlice", new { RunId = runId, Slice = slice }, cancellationToken).ConfigureAwait(false);
+        if (await _database.ExecuteAsync(transaction, "SplitSlice", new { RunId = runId, Slice = slice }, cancellationToken).ConfigureAwait(false) != 1)
+        {
+            throw new InvalidOperationException($"The plan of run {runId} has no slice {slice} that can be split.");
+        }
+
+        await InsertSlicesAsync(transaction, runId, halves, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Records what the source has of slices now.</summary>
+    internal Task CountSlicesAsync(NpgsqlTransaction transaction, Guid runId, IReadOnlyList<Slice> slices, CancellationToken cancellationToken) =>
+        _database.ExecuteAsync(
+            transaction,
+            "CountSlice",
+            new
+            {
+                RunId = runId,
+                Numbers = slices.Select(slice => slice.Number).ToArray(),
+                Rows = slices.Select(slice => slice.ExpectedRows).ToArray(),
+                KeyHashes = slices.Select(slice => (decimal?)slice.ExpectedKeyHash).ToArray(),
+            },
+            cancellationToken);
+
+    private Task<int> InsertSlicesAsync(NpgsqlTransaction transaction, Guid runId, IReadOnlyList<Slice> slices, CancellationToken cancellationToken) =>
+        _database.ExecuteAsync(
             transaction,
             "InsertSlices",
             new
@@ -74,9 +128,10 @@ public sealed class RunStore(NpgsqlDataSource data)
                 Buckets = slices.Select(slice => slice.HashBucket).ToArray(),
                 BucketCounts = slices.Select(slice => slice.HashBuckets).ToArray(),
                 ExpectedRows = slices.Select(slice => slice.ExpectedRows).ToArray(),
+                SplitFrom = slices.Select(slice => slice.SplitFrom).ToArray(),
+                KeyHashes = slices.Select(slice => (decimal?)slice.ExpectedKeyHash).ToArray(),
             },
-            cancellationToken).ConfigureAwait(false);
-    }
+            cancellationToken);
 
     /// <summary>Records that a slice is in the destination; alongside its checkpoint, after the destination's own commit.</summary>
     /// <param name="transaction">The checkpoint's.</param>
@@ -105,6 +160,10 @@ public sealed class RunStore(NpgsqlDataSource data)
                 SourceBytes = sourceBytes,
                 Attempt = attempt,
                 Epoch = epoch,
+                KeyHash = (decimal?)receipt.KeyHash,
+                receipt.QuarantinedRows,
+                QuarantinedKeyHash = (decimal?)receipt.QuarantinedKeyHash,
+                receipt.NulledValues,
             },
             cancellationToken).ConfigureAwait(false);
         if (committed != 1)
@@ -112,10 +171,6 @@ public sealed class RunStore(NpgsqlDataSource data)
             throw new InvalidOperationException($"The plan of run {runId} has no slice {receipt.Slice}.");
         }
     }
-
-    /// <summary>Counts bytes that a failed attempt had sent to the destination, since they are sent again. Durable when it returns.</summary>
-    public Task AddResentBytesAsync(Guid runId, int slice, long bytes, CancellationToken cancellationToken) =>
-        _database.ExecuteAsync("AddResentBytes", new { RunId = runId, Slice = slice, Bytes = bytes }, cancellationToken);
 
     /// <summary>What every committed slice left in the destination, in order.</summary>
     public async Task<IReadOnlyList<SliceReceipt>> ReceiptsAsync(Guid runId, CancellationToken cancellationToken = default) =>
@@ -201,17 +256,21 @@ public sealed class RunStore(NpgsqlDataSource data)
         NpgsqlTransaction transaction, Guid runId, Guid batchExportId, DataInterval interval, CancellationToken cancellationToken)
     {
         var parameters = new { RunId = runId, BatchExportId = batchExportId, interval.Start, interval.End };
-        return await _database.FirstAsync<IntervalRow>(transaction, "OverlappingRun", parameters, cancellationToken).ConfigureAwait(false) is { } other
-            ? new Obstacle(Passes: true, new UserErrorException(
+        if (await _database.FirstAsync<IntervalRow>(transaction, "OverlappingRun", parameters, cancellationToken).ConfigureAwait(false) is { } other)
+        {
+            return new Obstacle(Passes: true, new UserErrorException(
                 "interval",
                 $"Run {other.RunId} is exporting {other.ToInterval()}, so {interval} cannot be exported now.",
-                "Wait until it has ended, or cancel it."))
+                "Wait until it has ended, or cancel it."));
+        }
+
+        return await _database.FirstAsync<IntervalRow>(transaction, "OverlappingVerification", parameters, cancellationToken).ConfigureAwait(false) is { } look
+            ? new Obstacle(Passes: true, new UserErrorException(
+                "interval",
+                $"Verification {look.RunId} is looking at {look.ToInterval()}, so {interval} cannot be exported now.",
+                "Wait until it has ended, or cancel it with `exporter run cancel`."))
             : await FindCoverageAsync(transaction, runId, batchExportId, interval, cancellationToken).ConfigureAwait(false);
     }
-
-    // An own query's parameters are the run's interval, whatever part of it is read.
-    private static RunOrder Order(BatchExport export, DataInterval interval) =>
-        new(export with { Model = export.Model with { Interval = interval } }, interval);
 
     private async Task<Obstacle?> FindCoverageAsync(
         NpgsqlTransaction transaction, Guid runId, Guid batchExportId, DataInterval interval, CancellationToken cancellationToken)
@@ -236,6 +295,12 @@ public sealed class RunStore(NpgsqlDataSource data)
         public DataInterval ToInterval() => new(Start, End);
     }
 }
+
+/// <summary>What a run is to do, as it stands in <c>exports.run.plan</c>.</summary>
+internal sealed record RecordedOrder(BatchExport Export, IReadOnlyList<Sources.DescribedColumn> Columns);
+
+/// <summary>A run that is finished.</summary>
+internal sealed record FinishedRun(RecordedOrder Plan, int PlannedSlices, DateTimeOffset Start, DateTimeOffset End);
 
 /// <summary>Which runs are listed; null is all.</summary>
 public sealed record RunFilter

@@ -15,6 +15,12 @@ public sealed record Slice
     /// <summary>Into how many hash buckets the range is cut; 1 means the hash is not looked at.</summary>
     public int HashBuckets { get; init; } = 1;
 
-    /// <summary>Rows counted at the source when the run was planned, after dedup.</summary>
+    /// <summary>Rows counted at the source when the slice was planned or split, after dedup.</summary>
     public required long ExpectedRows { get; init; }
+
+    /// <summary>The hash of the keys of these rows, as <see cref="SliceReceipt.KeyHash"/>; null when it is not known.</summary>
+    public ulong? ExpectedKeyHash { get; init; }
+
+    /// <summary>The slice that this is a half of; null for those of the plan.</summary>
+    public int? SplitFrom { get; init; }
 }

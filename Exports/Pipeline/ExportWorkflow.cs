@@ -1,6 +1,5 @@
 using System.Globalization;
 using Exporter.Engine.Workflows;
-using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 using Microsoft.Extensions.Logging;
 
@@ -8,64 +7,54 @@ namespace Exporter.Exports.Pipeline;
 
 /// <summary>
 /// The whole story of a batch export run. What it is to do and how it is cut is recorded before anything moves; each slice is
-/// a step that is committed once; the end compares the counts and makes the run visible.
+/// a step that is committed once; what changed meanwhile is exported again; the end makes the run visible.
 /// </summary>
-internal sealed class ExportWorkflow(
-    RunStore runs, RunPlanner planner, SliceExporter exporter, RunFinisher finisher, DestinationOfRun destinations)
+internal sealed class ExportWorkflow(RunStore runs, RunPlanner planner, SliceRounds rounds, VerificationStore verifications)
     : IWorkflow<ExportInput, ExportOutput>
 {
-    private static readonly RetryPolicy ForEver = new() { MaximumInterval = TimeSpan.FromMinutes(10) };
-
     public async Task<ExportOutput> RunAsync(IWorkflowContext run, ExportInput input)
     {
         var order = await run.StepInTransactionAsync("begin", (step, transaction) => ErrorClassifier.SortedAsync(
             () => runs.BeginAsync(transaction, run.RunId, input, run.ScheduledFor, step.CancellationToken))).ConfigureAwait(false);
-        var options = OptionsFor(order.Interval);
 
         var plan = await run.StepAsync("plan", step => ErrorClassifier.SortedAsync(
-            () => Heartbeats.WhileAsync(step, planner.PlanAsync(order.Export, order.Interval, step.CancellationToken))), options).ConfigureAwait(false);
+            () => Heartbeats.WhileAsync(step, PlanAsync(step, order))), SliceRounds.OptionsFor(order.Interval)).ConfigureAwait(false);
         await run.StepInTransactionAsync("record plan", async (step, transaction) =>
         {
             await runs.PlanAsync(transaction, run.RunId, plan.Slices, step.CancellationToken).ConfigureAwait(false);
+            await runs.RecordOrderAsync(transaction, run.RunId, new RecordedOrder(order.Export, plan.Columns), step.CancellationToken).ConfigureAwait(false);
             return plan.Slices.Count;
         }).ConfigureAwait(false);
         run.Log(LogLevel.Information, string.Create(
             CultureInfo.InvariantCulture, $"{order.Interval}: {plan.Slices.Sum(slice => slice.ExpectedRows)} rows in {plan.Slices.Count} slices."));
 
-        var receipts = await run.StepsAsync("slice", plan.Slices, order.Export.Settings.ParallelSlices, async (step, slice) =>
-        {
-            var destination = await OpenAsync(step, order).ConfigureAwait(false);
-            return await ErrorClassifier.SortedAsync(
-                () => exporter.ExportAsync(step, order, plan, slice, destination), destination).ConfigureAwait(false);
-        }, options).ConfigureAwait(false);
-
-        var late = await run.StepAsync("finish", async step =>
-        {
-            var destination = await OpenAsync(step, order).ConfigureAwait(false);
-            return await ErrorClassifier.SortedAsync(
-                () => finisher.FinishAsync(step, order, plan, receipts, destination), destination).ConfigureAwait(false);
-        }, options).ConfigureAwait(false);
+        var work = new RunWork(run.RunId, order, plan.Columns, plan.Slices.Count);
+        var exported = await rounds.ExportAsync(run, work, plan.Slices).ConfigureAwait(false);
+        exported = await rounds.SettleAsync(run, work, exported).ConfigureAwait(false);
+        await rounds.FinishAsync(run, work, exported).ConfigureAwait(false);
 
         return await run.StepInTransactionAsync("complete", (step, transaction) => ErrorClassifier.SortedAsync(async () =>
         {
-            await runs.FinishAsync(transaction, run.RunId, order.Export.Id, late, step.CancellationToken).ConfigureAwait(false);
-            return new ExportOutput(receipts.Sum(receipt => receipt.Rows), receipts.Sum(receipt => receipt.Bytes), receipts.Count, late);
+            var output = Output(plan, exported);
+            await runs.FinishAsync(transaction, run.RunId, order.Export.Id, output.LateRows, step.CancellationToken).ConfigureAwait(false);
+            await verifications.StartLaterAsync(transaction, run.RunId, order.Export, step.CancellationToken).ConfigureAwait(false);
+            return output;
         })).ConfigureAwait(false);
     }
 
-    private Task<IDestination> OpenAsync(IStepContext step, RunOrder order) =>
-        ErrorClassifier.SortedAsync(() => destinations.OpenAsync(order.Export, step.CancellationToken));
+    private async Task<ExportPlan> PlanAsync(IStepContext step, RunOrder order) => await planner.PlanAsync(
+        order.Export,
+        order.Interval,
+        order.Export.Settings.MaxFileBytes is null ? null : await runs.WrittenRowBytesAsync(order.Export, step.CancellationToken).ConfigureAwait(false),
+        step.CancellationToken).ConfigureAwait(false);
 
-    // Attempts may take as long as years of production have shown that they do; signs of life come with every batch.
-    private static StepOptions OptionsFor(DataInterval interval) => new()
-    {
-        HeartbeatTimeout = TimeSpan.FromMinutes(5),
-        Retry = ForEver,
-        StartToClose = (interval.End - interval.Start) switch
-        {
-            var length when length > TimeSpan.FromDays(1) => TimeSpan.FromDays(3),
-            var length when length > TimeSpan.FromHours(1) => TimeSpan.FromDays(1),
-            _ => TimeSpan.FromHours(6),
-        },
-    };
+    // Late are rows more than planned; a slice of the plan and what it was split into count as one.
+    private static ExportOutput Output(ExportPlan plan, IReadOnlyList<ExportedSlice> exported) => new(
+        exported.Sum(one => one.Receipt.Rows),
+        exported.Sum(one => one.Receipt.Bytes),
+        exported.Count,
+        exported.GroupBy(one => SlicePlanner.Root(one.Slice.Number, plan.Slices.Count))
+            .Sum(root => Math.Max(0, root.Sum(one => one.Rows) - plan.Slices[root.Key].ExpectedRows)),
+        exported.Sum(one => one.Receipt.QuarantinedRows),
+        exported.Sum(one => one.Receipt.NulledValues));
 }

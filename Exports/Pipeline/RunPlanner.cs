@@ -4,7 +4,7 @@ using Exporter.Exports.Sources;
 namespace Exporter.Exports.Pipeline;
 
 /// <summary>Asks the source how its rows are spread over the interval, and cuts it into slices.</summary>
-internal sealed class RunPlanner(ClickHouseSource source)
+internal sealed class RunPlanner(ClickHouseSource source, SliceCounter counter)
 {
     private const int Buckets = 500;
 
@@ -12,31 +12,33 @@ internal sealed class RunPlanner(ClickHouseSource source)
     private const int MostSlices = 10_000;
 
     /// <summary>No cursor range is cut finer than this where there is a key; a heavier one is cut by its hash.</summary>
-    private static readonly TimeSpan Finest = TimeSpan.FromSeconds(1);
+    public static readonly TimeSpan Finest = TimeSpan.FromSeconds(1);
 
     /// <summary>Plans a run.</summary>
     /// <param name="export">The batch export.</param>
     /// <param name="interval">The data interval.</param>
+    /// <param name="writtenRowBytes">Bytes of a row as earlier runs wrote it to the destination; null when there were none.</param>
     /// <param name="cancellationToken">Cancels the queries.</param>
-    public async Task<ExportPlan> PlanAsync(BatchExport export, DataInterval interval, CancellationToken cancellationToken)
+    public async Task<ExportPlan> PlanAsync(BatchExport export, DataInterval interval, double? writtenRowBytes, CancellationToken cancellationToken)
     {
         var model = export.Model;
         var columns = await source.DescribeAsync(model, cancellationToken).ConfigureAwait(false);
         if (await source.RowBytesAsync(model, columns, interval, cancellationToken).ConfigureAwait(false) is not { } rowBytes)
         {
-            return new ExportPlan(columns, []);
+            // Rows may come to it yet, and a later look has to find them.
+            return new ExportPlan(columns, SlicePlanner.Number([new Part(interval, 0, 1, 0, 0)]));
         }
 
-        var target = Math.Max(1, (long)(export.Settings.TargetSliceBytes / Math.Max(rowBytes, 1)));
-        var parts = new List<(DataInterval, int, int, long)>();
+        var target = SlicePlanner.TargetRows(export.Settings, rowBytes, writtenRowBytes);
+        var parts = new List<Part>();
         if (MayCutByCursor(model))
         {
             await CutAsync(interval, SlicePlanner.Width(interval, Buckets)).ConfigureAwait(false);
         }
         else
         {
-            var all = await source.CountByHashAsync(model, interval, 1, cancellationToken).ConfigureAwait(false);
-            await HashAsync(interval, all.Sum(bucket => bucket.Rows)).ConfigureAwait(false);
+            var all = await counter.ByHashAsync(model, interval, 1, cancellationToken).ConfigureAwait(false);
+            await HashAsync(interval, all[0].Rows).ConfigureAwait(false);
         }
 
         return new ExportPlan(columns, SlicePlanner.Number(parts));
@@ -44,20 +46,20 @@ internal sealed class RunPlanner(ClickHouseSource source)
         // Each look is finer than the one before, also when all rows lie in one bucket and the piece is the whole range again.
         async Task CutAsync(DataInterval range, TimeSpan width)
         {
-            var counts = await source.CountByCursorAsync(model, range, width, cancellationToken).ConfigureAwait(false);
+            var counts = await counter.ByCursorAsync(model, range, width, cancellationToken).ConfigureAwait(false);
             target = Math.Max(target, counts.Sum(bucket => bucket.Rows) / MostSlices);
             var pieces = SlicePlanner.Cut(range, width, counts, target);
             if (pieces.Count == 0 && range != interval)
             {
                 // Its rows have gone since they were counted; without it the plan would have a gap.
-                pieces = [new Piece(range, 0)];
+                pieces = [new Piece(range, 0, 0)];
             }
 
             foreach (var piece in pieces)
             {
                 if (!SlicePlanner.IsHeavy(piece.Rows, target))
                 {
-                    parts.Add((piece.Range, 0, 1, piece.Rows));
+                    parts.Add(new Part(piece.Range, 0, 1, piece.Rows, piece.KeyHash));
                 }
                 else if (width > (model.KeyColumns.Count > 0 ? Finest : TimeSpan.FromMicroseconds(1)))
                 {
@@ -70,7 +72,7 @@ internal sealed class RunPlanner(ClickHouseSource source)
                 else
                 {
                     // Nothing tells these rows apart, so they stay together.
-                    parts.Add((piece.Range, 0, 1, piece.Rows));
+                    parts.Add(new Part(piece.Range, 0, 1, piece.Rows, piece.KeyHash));
                 }
             }
         }
@@ -79,23 +81,13 @@ internal sealed class RunPlanner(ClickHouseSource source)
         async Task HashAsync(DataInterval range, long rows)
         {
             var buckets = SlicePlanner.HashBuckets(rows, target);
-            var counts = await source.CountByHashAsync(model, range, buckets, cancellationToken).ConfigureAwait(false);
-            var byNumber = counts.ToDictionary(count => (int)count.Number, count => count.Rows);
-            parts.AddRange(Enumerable.Range(0, buckets).Select(bucket => (range, bucket, buckets, byNumber.GetValueOrDefault(bucket))));
+            var counts = await counter.ByHashAsync(model, range, buckets, cancellationToken).ConfigureAwait(false);
+            parts.AddRange(counts.Select(count => new Part(range, (int)count.Number, buckets, count.Rows, count.KeyHash)));
         }
-    }
-
-    /// <summary>Counts the rows of a slice again, now.</summary>
-    public async Task<long> RecountAsync(BatchExport export, Slice slice, CancellationToken cancellationToken)
-    {
-        var counts = slice.HashBuckets > 1
-            ? await source.CountByHashAsync(export.Model, slice.Range, slice.HashBuckets, cancellationToken).ConfigureAwait(false)
-            : await source.CountByCursorAsync(export.Model, slice.Range, slice.Range.End - slice.Range.Start, cancellationToken).ConfigureAwait(false);
-        return counts.Where(count => slice.HashBuckets == 1 || count.Number == slice.HashBucket).Sum(count => count.Rows);
     }
 
     // Rows of one key must be in one slice, or dedup would see only some of them; rows of different cursor values may be of
     // one key unless the cursor is a part of the key. FINAL looks at the whole table before the range is applied.
-    private static bool MayCutByCursor(SourceModel model) =>
+    public static bool MayCutByCursor(SourceModel model) =>
         model.Dedup is Dedup.None or Dedup.Final || model.KeyColumns.Contains(model.CursorColumn);
 }

@@ -1,68 +1,136 @@
 using System.Text.Json;
 using System.Threading.Channels;
 using Apache.Arrow;
+using Exporter.Engine.Observability;
 using Exporter.Engine.Workflows;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 using Exporter.Exports.Sources;
+using Microsoft.Extensions.Logging;
 
 namespace Exporter.Exports.Pipeline;
 
 /// <summary>One attempt of one slice: read, write, commit at the destination, then commit here. Reading goes on while writing.</summary>
-internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, MemoryBudget memory)
+internal sealed class SliceExporter(
+    ClickHouseSource source, RunStore runs, QuarantineStore quarantine, AttemptStore attempts, SliceSplitter splitter, MemoryBudget memory,
+    Lanes lanes, TimeProvider time, ILogger<SliceExporter> log)
 {
-    /// <summary>Exports a slice, or answers the receipt of an earlier attempt that died after its commit.</summary>
-    public async Task<SliceReceipt> ExportAsync(
-        IStepContext step, RunOrder order, ExportPlan plan, Slice slice, IDestination destination)
+    /// <summary>Exports a slice, or splits it in two when it is too much for one attempt; what an earlier attempt has recorded is
+    /// answered.</summary>
+    public async Task<SliceOutcome> ExportAsync(IStepContext step, RunWork work, Slice slice, IDestination destination)
     {
-        if (step.TryGetCheckpoint<SliceReceipt>(out var committed))
+        if (step.TryGetCheckpoint<SliceOutcome>(out var recorded))
         {
-            return committed;
+            return recorded;
         }
 
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(step.CancellationToken);
-        var reader = await OpenAsync(step, order, plan, slice, stop.Token).ConfigureAwait(false);
-        await using var closing = reader.ConfigureAwait(false);
-        var address = new SliceAddress(order.Export.Name, order.Interval, slice.Number, step.Attempt, step.FencingToken);
-        var sink = await destination.OpenSliceAsync(address, reader.Schema, stop.Token).ConfigureAwait(false);
-        await using var aborting = sink.ConfigureAwait(false);
-        var rows = await MoveAsync(step, reader, sink, stop).ConfigureAwait(false);
-        var receipt = await sink.CommitAsync(stop.Token).ConfigureAwait(false);
-        if (receipt.Rows != rows)
+        using var lane = await lanes.TakeAsync(step).ConfigureAwait(false);
+        var id = new AttemptId(work.RunId, slice.Number, step.RunId, step.FencingToken, step.Attempt);
+        var address = new SliceAddress(work.Order.Export.Name, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken);
+        try
         {
-            throw new InvalidDataException($"Slice {slice.Number}: {rows} rows were read and {receipt.Rows} written.");
+            var attempt = await SliceAttempt.BeginAsync(attempts, id, time, log, step.CancellationToken).ConfigureAwait(false);
+            await using var ending = attempt.ConfigureAwait(false);
+            return new SliceOutcome(await MoveAsync(step, work, slice, address, destination, attempt).ConfigureAwait(false), null);
+        }
+        catch (Exception error) when (!step.CancellationToken.IsCancellationRequested && SliceSplitter.Asks(error, step.Attempt))
+        {
+            if (await SplitAsync(step, work, slice, address, destination, error).ConfigureAwait(false) is { } split)
+            {
+                return split;
+            }
+
+            throw;
+        }
+    }
+
+    private async Task<SliceReceipt> MoveAsync(IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, SliceAttempt attempt)
+    {
+        var settings = work.Order.Export.Settings;
+        using var slow = new CancellationTokenSource(settings.MaxSliceTime, time);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(step.CancellationToken, slow.Token);
+        try
+        {
+            var reader = await OpenAsync(step, work, slice, destination, stop.Token).ConfigureAwait(false);
+            await using var closing = reader.ConfigureAwait(false);
+            var gate = new RowGate(work.Order, reader.Schema, destination);
+            var sink = await destination.OpenSliceAsync(address, gate.Schema, stop.Token).ConfigureAwait(false);
+            await using var aborting = sink.ConfigureAwait(false);
+            attempt.Of(() => new Moved(gate.Rows, reader.BytesRead, sink.BytesSent));
+            await MoveAsync(step, reader, gate, sink, attempt, stop).ConfigureAwait(false);
+            var receipt = gate.Complete(await sink.CommitAsync(stop.Token).ConfigureAwait(false));
+            if (receipt.Rows + receipt.QuarantinedRows != gate.Rows)
+            {
+                throw new InvalidDataException(
+                    $"Slice {slice.Number}: {gate.Rows} rows were read, {receipt.Rows} written and {receipt.QuarantinedRows} put aside.");
+            }
+
+            // Its halves are smaller; of a single row nothing is.
+            if (receipt.Bytes > settings.MaxFileBytes && receipt.Rows > 1 && await splitter.CanSplitAsync(work, slice, stop.Token).ConfigureAwait(false))
+            {
+                throw new SliceTooLargeException($"its file has {receipt.Bytes:N0} bytes, more than max_file_bytes");
+            }
+
+            await step.CommitAsync(new SliceOutcome(receipt, null), async (transaction, token) =>
+            {
+                await runs.CommitSliceAsync(
+                    transaction, work.RunId, receipt, reader.BytesRead, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
+                await quarantine.ReplaceAsync(transaction, work.RunId, slice.Number, gate.BadRows, token).ConfigureAwait(false);
+                await attempt.CommitAsync(transaction, token).ConfigureAwait(false);
+            }).ConfigureAwait(false);
+            attempt.Committed();
+            return receipt;
+        }
+        catch (Exception error) when (slow.IsCancellationRequested && !step.CancellationToken.IsCancellationRequested)
+        {
+            throw new SliceTooLargeException($"an attempt takes longer than max_slice_time ({settings.MaxSliceTime}): {error.Message}");
+        }
+    }
+
+    // What attempts of the whole slice have left is removed first: from the record on, only its halves are exported.
+    private async Task<SliceOutcome?> SplitAsync(
+        IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, Exception cause)
+    {
+        var halves = await Heartbeats.WhileAsync(
+            step, splitter.SplitAsync(work.Order.Export.Model, slice, work.Planned, step.CancellationToken)).ConfigureAwait(false);
+        if (halves is null)
+        {
+            return null;
         }
 
-        await step.CommitAsync(receipt, (transaction, token) => runs.CommitSliceAsync(
-            transaction, step.RunId, receipt, reader.BytesRead, step.Attempt, step.FencingToken, token)).ConfigureAwait(false);
-        return receipt;
+        await destination.DiscardSliceAsync(address, step.CancellationToken).ConfigureAwait(false);
+        var outcome = new SliceOutcome(null, halves);
+        await step.CommitAsync(outcome, (transaction, token) => runs.SplitSliceAsync(
+            transaction, work.RunId, slice.Number, halves, token)).ConfigureAwait(false);
+        step.Log(LogLevel.Warning, $"Slice {slice.Number} is split into {halves[0].Number} and {halves[1].Number}: {ErrorText.Scrub(cause.Message)}");
+        return outcome;
     }
 
     // ClickHouse may think for long before its first byte, within its own timeout; that is no reason to start again.
-    private async Task<SourceReader> OpenAsync(IStepContext step, RunOrder order, ExportPlan plan, Slice slice, CancellationToken stop)
+    private async Task<SourceReader> OpenAsync(IStepContext step, RunWork work, Slice slice, IDestination destination, CancellationToken stop)
     {
+        var order = work.Order;
         var queryId = $"exporter-{step.RunId:N}-{slice.Number}-{step.FencingToken}-{step.Attempt}";
         var comment = JsonSerializer.Serialize(new
         {
             export = order.Export.Name, run = step.RunId, slice = slice.Number, attempt = step.Attempt, epoch = step.FencingToken,
         });
-        return await Heartbeats.WhileAsync(
-            step, source.ReadAsync(QueryBuilder.Rows(order.Export.Model, plan.Columns, slice), queryId, comment, stop)).ConfigureAwait(false);
+        var nested = destination.TakesNestedValues && order.Export.Format.Nested == NestedValues.Native;
+        var query = QueryBuilder.Rows(order.Export.Model, work.Columns, slice, keyHash: true, nested: nested);
+        return await Heartbeats.WhileAsync(step, source.ReadAsync(query, queryId, comment, stop)).ConfigureAwait(false);
     }
 
-    private async Task<long> MoveAsync(IStepContext step, SourceReader reader, ISliceSink sink, CancellationTokenSource stop)
+    private async Task MoveAsync(IStepContext step, SourceReader reader, RowGate gate, ISliceSink sink, SliceAttempt attempt, CancellationTokenSource stop)
     {
         var batches = Channel.CreateUnbounded<(RecordBatch Batch, long Bytes)>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
         var reading = ReadAsync(reader, batches.Writer, stop.Token);
-        var rows = 0L;
         try
         {
             await foreach (var (batch, bytes) in batches.Reader.ReadAllAsync(stop.Token).ConfigureAwait(false))
             {
                 try
                 {
-                    await sink.WriteAsync(batch, stop.Token).ConfigureAwait(false);
-                    rows += batch.Length;
+                    await gate.WriteAsync(batch, sink, stop.Token).ConfigureAwait(false);
                 }
                 finally
                 {
@@ -71,10 +139,10 @@ internal sealed class SliceExporter(ClickHouseSource source, RunStore runs, Memo
                 }
 
                 step.Heartbeat();
+                attempt.Tick();
             }
 
             await reading.ConfigureAwait(false);
-            return rows;
         }
         catch
         {

@@ -106,6 +106,16 @@ internal sealed class ClickHouseSource : IDisposable
         SourceModel model, DataInterval range, int buckets, CancellationToken cancellationToken) =>
         Counts(await AskAsync(QueryBuilder.CountByHash(model, range, buckets), cancellationToken).ConfigureAwait(false));
 
+    /// <summary>Rows after dedup of one slice, and the hash of their keys.</summary>
+    public async Task<BucketCount> CountSliceAsync(SourceModel model, Slice slice, CancellationToken cancellationToken) =>
+        Counts(await AskAsync(QueryBuilder.CountSlice(model, slice), cancellationToken).ConfigureAwait(false)).FirstOrDefault();
+
+    /// <summary>Rows after dedup of slices that are ranges of the cursor column alone, in order; those without rows are left out. The
+    /// number is the slice's start in nanoseconds.</summary>
+    public async Task<IReadOnlyList<BucketCount>> CountByStartAsync(
+        SourceModel model, DataInterval range, IEnumerable<DateTimeOffset> starts, CancellationToken cancellationToken) =>
+        Counts(await AskAsync(QueryBuilder.CountByStart(model, range, starts), cancellationToken).ConfigureAwait(false));
+
     /// <summary>About how many bytes a row of the range has uncompressed; null when there are no rows.</summary>
     public async Task<double?> RowBytesAsync(
         SourceModel model, IReadOnlyList<DescribedColumn> columns, DataInterval range, CancellationToken cancellationToken)
@@ -295,7 +305,9 @@ internal sealed class ClickHouseSource : IDisposable
 
     private static List<BucketCount> Counts(List<string[]> rows) =>
         [.. rows.Select(row => new BucketCount(
-            long.Parse(row[0], CultureInfo.InvariantCulture), long.Parse(row[1], CultureInfo.InvariantCulture)))];
+            long.Parse(row[0], CultureInfo.InvariantCulture),
+            long.Parse(row[1], CultureInfo.InvariantCulture),
+            ulong.Parse(row[2], CultureInfo.InvariantCulture)))];
 
     private static SourceException Failed(ClickHouseServerException error) =>
         SourceException.Parse(error.Message, error) ?? new SourceException(error.ErrorCode, error.Message, error);

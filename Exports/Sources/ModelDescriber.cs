@@ -21,7 +21,7 @@ internal static class ModelDescriber
         }
 
         var cursor = await TypeAsync("cursor_column", model.CursorColumn).ConfigureAwait(false);
-        if (!cursor.StartsWith("Date", StringComparison.Ordinal))
+        if (!Bare(cursor).StartsWith("Date", StringComparison.Ordinal))
         {
             throw new UserErrorException(
                 "cursor_column",
@@ -62,6 +62,11 @@ internal static class ModelDescriber
         }
     }
 
+    // An aggregate's state that is its value is as good as the value.
+    private static string Bare(string type) => type.StartsWith("SimpleAggregateFunction(", StringComparison.Ordinal)
+        ? type[(type.IndexOf(", ", StringComparison.Ordinal) + 2)..^1]
+        : type;
+
     private static async Task DescribeDeletionAsync(SourceModel model, string? versionType, Func<string, string, Task<string>> typeOf)
     {
         if (model.DeletedColumn is not { } deleted)
@@ -70,13 +75,14 @@ internal static class ModelDescriber
         }
 
         var type = await typeOf("deleted_column", deleted).ConfigureAwait(false);
-        var bare = type.StartsWith("Nullable(", StringComparison.Ordinal) ? type[9..^1] : type;
+        var bare = Bare(type);
+        bare = bare.StartsWith("Nullable(", StringComparison.Ordinal) ? bare[9..^1] : bare;
         if (bare is not "Bool" && !bare.StartsWith("Int", StringComparison.Ordinal) && !bare.StartsWith("UInt", StringComparison.Ordinal))
         {
             throw new UserErrorException("deleted_column", $"The column {deleted} is of type {type}.", "Name a column of type Bool or of whole numbers.");
         }
 
-        if (versionType?.StartsWith("Nullable(", StringComparison.Ordinal) == true)
+        if (versionType is not null && Bare(versionType).StartsWith("Nullable(", StringComparison.Ordinal))
         {
             throw new UserErrorException(
                 "version", $"The column {model.VersionColumn} is of type {versionType}: which row of a key is the newest cannot be told.", "Name a version column that is not Nullable.");

@@ -14,18 +14,25 @@ internal static class QueryBuilder
 {
     private const string Instant = "DateTime64(9, 'UTC')";
 
-    /// <summary>The rows of a slice, every column cast to a type that Arrow carries whole.</summary>
-    public static SourceQuery Rows(SourceModel model, IReadOnlyList<DescribedColumn> columns, Slice slice) => Bound(
-        model,
-        $"""
-        SELECT
-          {string.Join(",\n  ", columns.Select((column, i) => $"{ColumnCast.Apply(Alias(i), column.Type)} AS {Quote(column.Alias)}"))}
-        FROM (
-          {Selected(model, columns, slice.HashBuckets > 1)}
-        ){(DropsAfterDedup(model) ? "\nWHERE NOT __export_deleted" : "")}
-        """,
-        slice.Range,
-        slice.HashBuckets > 1 ? [("hash_buckets", slice.HashBuckets), ("hash_bucket", slice.HashBucket)] : []);
+    /// <summary>The column with the hash of a row's key, last among the columns of <see cref="Rows"/> when it is asked for.</summary>
+    public const string KeyHash = "__export_key_hash";
+
+    /// <summary>The rows of a slice, every column cast to a type that Arrow carries whole; <paramref name="nested"/> as <see cref="ColumnCast"/> has it.</summary>
+    public static SourceQuery Rows(SourceModel model, IReadOnlyList<DescribedColumn> columns, Slice slice, bool keyHash = false, bool nested = false)
+    {
+        var outer = columns.Select((column, i) => $"{ColumnCast.Apply(Alias(i), column.Type, nested)} AS {Quote(column.Alias)}");
+        return Bound(
+            model,
+            $"""
+            SELECT
+              {string.Join(",\n  ", keyHash ? outer.Append(KeyHash) : outer)}
+            FROM (
+              {Selected(model, columns, slice.HashBuckets > 1, keyHash)}
+            ){(DropsAfterDedup(model) ? "\nWHERE NOT __export_deleted" : "")}
+            """,
+            slice.Range,
+            slice.HashBuckets > 1 ? [("hash_buckets", slice.HashBuckets), ("hash_bucket", slice.HashBucket)] : []);
+    }
 
     /// <summary>The query of a model for people to read: without the casts, which depend on the table's types.</summary>
     public static SourceQuery Preview(SourceModel model)
@@ -34,17 +41,18 @@ internal static class QueryBuilder
         var everything = columns.Count == 0
             ? DropsAfterDedup(model) ? "* EXCEPT (__export_deleted)" : "*"
             : string.Join(",\n  ", columns.Select((column, i) => $"{Alias(i)} AS {Quote(column.Alias)}"));
-        return Bound(
+        var query = Bound(
             model,
             $"""
             SELECT
               {everything}
             FROM (
-              {Selected(model, columns, hashed: false)}
+              {Selected(model, columns, hashed: false, keyHash: false)}
             ){(DropsAfterDedup(model) ? "\nWHERE NOT __export_deleted" : "")}
             """,
             range: null,
             []);
+        return query with { Parameters = RowFilter.Of(model).Parameters };
     }
 
     /// <summary>Rows after dedup by bucket of the cursor column: bucket n begins <paramref name="width"/> times n after the range's start.</summary>
@@ -52,11 +60,33 @@ internal static class QueryBuilder
         model,
         $"intDiv(toUnixTimestamp64Nano(toDateTime64({Quote(model.CursorColumn)}, 9, 'UTC')) - toUnixTimestamp64Nano({{from:{Instant}}}), {{width:Int64}})",
         range,
-        ("width", width.Ticks * TimeSpan.NanosecondsPerTick));
+        hashed: false,
+        [("width", width.Ticks * TimeSpan.NanosecondsPerTick)]);
 
     /// <summary>Rows after dedup by hash bucket of the key.</summary>
     public static SourceQuery CountByHash(SourceModel model, DataInterval range, int buckets) =>
-        Count(model, $"toInt64({Hash(model)})", range, ("hash_buckets", buckets));
+        Count(model, $"toInt64({Hash(model)})", range, hashed: false, [("hash_buckets", buckets)]);
+
+    /// <summary>Rows after dedup of one slice: no row when there are none.</summary>
+    public static SourceQuery CountSlice(SourceModel model, Slice slice) => Count(
+        model,
+        "toInt64(0)",
+        slice.Range,
+        slice.HashBuckets > 1,
+        slice.HashBuckets > 1 ? [("hash_buckets", slice.HashBuckets), ("hash_bucket", slice.HashBucket)] : []);
+
+    /// <summary>Rows after dedup by slice, of slices that are ranges of the cursor column alone; the number of a bucket is the slice's
+    /// start, in nanoseconds since 1970.</summary>
+    public static SourceQuery CountByStart(SourceModel model, DataInterval range, IEnumerable<DateTimeOffset> starts)
+    {
+        var query = Count(
+            model, $"roundDown(toUnixTimestamp64Nano(toDateTime64({Quote(model.CursorColumn)}, 9, 'UTC')), {{starts:Array(Int64)}})", range, hashed: false, []);
+        var values = new Dictionary<string, string>(query.Parameters)
+        {
+            ["starts"] = $"[{string.Join(',', starts.Select(start => SourceQuery.Nanoseconds(start).ToString(CultureInfo.InvariantCulture)))}]",
+        };
+        return query with { Parameters = values };
+    }
 
     /// <summary>About how many bytes a row has uncompressed, from a few rows of the range; NaN when there are none.</summary>
     public static SourceQuery RowBytes(SourceModel model, IReadOnlyList<DescribedColumn> columns, DataInterval range) => Bound(
@@ -102,8 +132,9 @@ internal static class QueryBuilder
         columns.Count == 0 ? "*" : string.Join(",\n    ", columns.Select((column, i) => $"({SqlFragment.Check("columns", column.Expression)}) AS {Alias(i)}"));
 
     // The rows that count, before they are cast; and whether the newest row of a key says that it was deleted.
-    private static string Selected(SourceModel model, IReadOnlyList<DescribedColumn> columns, bool hashed)
+    private static string Selected(SourceModel model, IReadOnlyList<DescribedColumn> columns, bool hashed, bool keyHash)
     {
+        var hash = keyHash ? $",\n    {KeyHashOf(model, grouped: false)} AS {KeyHash}" : "";
         var deleted = DropsAfterDedup(model) ? $",\n    {IsDeleted(model)} AS __export_deleted" : "";
         var distinct = model.Dedup == Dedup.DistinctOn ? $" DISTINCT ON ({Keys(model)})" : "";
         var order = model.VersionColumn is not { } version ? ""
@@ -111,7 +142,7 @@ internal static class QueryBuilder
         var newest = model.Dedup == Dedup.LimitBy ? $"{order}\n  LIMIT 1 BY {Keys(model)}" : "";
         return $"""
             SELECT{distinct}
-                {Expressions(columns)}{deleted}
+                {Expressions(columns)}{hash}{deleted}
               {From(model)}
               {Where(model, hashed, "  ")}{newest}
             """;
@@ -131,6 +162,19 @@ internal static class QueryBuilder
     // A tuple, since the hash of several arguments is NULL when one of them is.
     private static string Hash(SourceModel model) => $"cityHash64(tuple({Keys(model)})) % {{hash_buckets:UInt32}}";
 
+    // What identifies a row, with the version where that is known, so that a newer version of a row is seen too. DISTINCT ON takes
+    // any version. Without a key the cursor column has to do.
+    private static string KeyHashOf(SourceModel model, bool grouped)
+    {
+        var parts = (model.KeyColumns.Count > 0 ? model.KeyColumns : [model.CursorColumn]).Select(Quote).ToList();
+        if (model.VersionColumn is { } version && model.Dedup != Dedup.DistinctOn && !model.KeyColumns.Contains(version))
+        {
+            parts.Add(grouped ? $"max({Quote(version)})" : Quote(version));
+        }
+
+        return $"cityHash64(tuple({string.Join(", ", parts)}))";
+    }
+
     private static string IsDeleted(SourceModel model) => $"ifNull({Quote(model.DeletedColumn!)} != 0, 0)";
 
     private static bool Drops(SourceModel model) => model is { DeletedColumn: not null, Deleted: DeletedRows.LeaveOut };
@@ -139,29 +183,35 @@ internal static class QueryBuilder
     private static bool DropsAfterDedup(SourceModel model) => Drops(model) && model.Dedup == Dedup.LimitBy;
 
     // Grouped twice where keys are counted: uniqExact leaves NULLs out, also inside a tuple, which the optimiser takes away.
-    private static SourceQuery Count(SourceModel model, string bucket, DataInterval range, (string, long) number) => Bound(
+    private static SourceQuery Count(
+        SourceModel model, string bucket, DataInterval range, bool hashed, ReadOnlySpan<(string, long)> numbers) => Bound(
         model,
         model.Dedup is Dedup.DistinctOn or Dedup.LimitBy
             ? $"""
-              SELECT __export_bucket, toInt64(count())
+              SELECT __export_bucket, toInt64(count()), sum({KeyHash})
               FROM (
-                SELECT {bucket} AS __export_bucket
+                SELECT {bucket} AS __export_bucket, {KeyHashOf(model, grouped: true)} AS {KeyHash}
                 {From(model)}
-                {Where(model, hashed: false, "  ")}
-                GROUP BY __export_bucket, {Keys(model)}{(DropsAfterDedup(model) ? $"\n  HAVING NOT argMax({IsDeleted(model)}, ({Quote(model.VersionColumn!)}, {IsDeleted(model)}))" : "")}
+                {Where(model, hashed, "  ")}
+                GROUP BY __export_bucket, {Keys(model)}{Undeleted(model)}
               )
               GROUP BY __export_bucket
               ORDER BY __export_bucket
               """
             : $"""
-              SELECT {bucket} AS __export_bucket, toInt64(count())
+              SELECT {bucket} AS __export_bucket, toInt64(count()), sum({KeyHashOf(model, grouped: false)})
               {From(model)}
-              {Where(model, hashed: false, "")}
+              {Where(model, hashed, "")}
               GROUP BY __export_bucket
               ORDER BY __export_bucket
               """,
         range,
-        [number]);
+        numbers);
+
+    // Of a key its newest row counts, and of equally new ones a deletion: as it is ordered where rows are read.
+    private static string Undeleted(SourceModel model) => DropsAfterDedup(model)
+        ? $"\n  HAVING NOT argMax({IsDeleted(model)}, ({Quote(model.VersionColumn!)}, {IsDeleted(model)}))"
+        : "";
 
     private static string Where(SourceModel model, bool hashed, string indent)
     {

@@ -62,5 +62,12 @@ internal static class QuerySettings
         yield return new("http_send_timeout", 3600);
         yield return new("output_format_arrow_low_cardinality_as_dictionary", 0);
         yield return new("output_format_arrow_string_as_string", 1);
+        yield return new("output_format_arrow_fixed_string_as_fixed_byte_array", 0);
+        // What toJSONString makes of values, here and in expressions: instants in UTC, numbers with every digit.
+        yield return new("date_time_output_format", "iso");
+        yield return new("output_format_json_quote_64bit_integers", 0);
+        yield return new("output_format_json_quote_decimals", 0);
+        yield return new("output_format_json_quote_denormals", 0);
+        yield return new("output_format_json_named_tuples_as_objects", 1);
     }
 }

@@ -18,6 +18,9 @@ internal sealed record SourceQuery(string Sql, IReadOnlyDictionary<string, strin
     private static StringBuilder Escaped(string text) => new StringBuilder(text)
         .Replace("\\", "\\\\").Replace("\t", "\\t").Replace("\n", "\\n").Replace("\r", "\\r").Replace("\0", "\\0").Replace("\b", "\\b").Replace("\f", "\\f");
 
+    /// <summary>An instant in nanoseconds since 1970.</summary>
+    public static long Nanoseconds(DateTimeOffset time) => (time.UtcTicks - DateTimeOffset.UnixEpoch.UtcTicks) * TimeSpan.NanosecondsPerTick;
+
     /// <summary>An instant as a value of <c>DateTime64(9, 'UTC')</c>.</summary>
     public static string Instant(DateTimeOffset time) =>
         time.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss.fffffff00", CultureInfo.InvariantCulture);
@@ -32,4 +35,5 @@ internal sealed record DescribedColumn(string Expression, string Alias, string T
 /// <summary>Rows of one bucket of the cursor column, or of one hash bucket of the key.</summary>
 /// <param name="Number">From 0; a bucket of the cursor begins at the range's start plus this many widths. Empty ones are left out.</param>
 /// <param name="Rows">Rows after dedup; at least 1.</param>
-internal readonly record struct BucketCount(long Number, long Rows);
+/// <param name="KeyHash">The sum of the hashes of their keys, modulo 2^64: see <see cref="QueryBuilder.KeyHash"/>.</param>
+internal readonly record struct BucketCount(long Number, long Rows, ulong KeyHash = 0);

@@ -15,6 +15,9 @@ public sealed record LocalClickHouseOptions
 
     /// <summary>The HTTP port. Default a free one.</summary>
     public int HttpPort { get; init; }
+
+    /// <summary>Settings of the profile of the user <c>limited</c>, such as max_memory_usage. Default none.</summary>
+    public IReadOnlyDictionary<string, string> Limits { get; init; } = new Dictionary<string, string>();
 }
 
 /// <summary>
@@ -33,12 +36,14 @@ public sealed class LocalClickHouse : IAsyncDisposable
     private readonly string _directory;
     private readonly bool _keep;
     private readonly int _tcpPort;
+    private readonly string _limits;
     private readonly HttpClient _http;
     private readonly StringBuilder _output = new();
     private Process? _process;
 
-    private LocalClickHouse(string directory, bool keep, int httpPort)
+    private LocalClickHouse(string directory, bool keep, int httpPort, IReadOnlyDictionary<string, string> limits)
     {
+        _limits = string.Concat(limits.Select(limit => $"<{limit.Key}>{limit.Value}</{limit.Key}>"));
         _directory = directory;
         _keep = keep;
         HttpPort = httpPort;
@@ -51,6 +56,9 @@ public sealed class LocalClickHouse : IAsyncDisposable
     /// <summary>The port of its HTTP interface, at 127.0.0.1.</summary>
     public int HttpPort { get; }
 
+    /// <summary>The server's process, while it runs.</summary>
+    internal int ProcessId => _process?.Id ?? throw new InvalidOperationException("The server does not run.");
+
     /// <summary>As ClickHouse.Driver takes it, for the database <c>default</c>.</summary>
     public string ConnectionString => Of("default");
 
@@ -62,7 +70,7 @@ public sealed class LocalClickHouse : IAsyncDisposable
         options ??= new LocalClickHouseOptions();
         var directory = options.Directory ?? System.IO.Directory.CreateTempSubdirectory("exporter-ch-").FullName;
         System.IO.Directory.CreateDirectory(directory);
-        var server = new LocalClickHouse(Path.GetFullPath(directory), options.Directory is not null, options.HttpPort == 0 ? FreePort() : options.HttpPort);
+        var server = new LocalClickHouse(Path.GetFullPath(directory), options.Directory is not null, options.HttpPort == 0 ? FreePort() : options.HttpPort, options.Limits);
         try
         {
             await server.StartAsync(cancellationToken).ConfigureAwait(false);
@@ -76,8 +84,11 @@ public sealed class LocalClickHouse : IAsyncDisposable
     }
 
     /// <summary>The connection string for a database.</summary>
-    public string Of(string database) => string.Create(
-        CultureInfo.InvariantCulture, $"Host=127.0.0.1;Port={HttpPort};Username={User};Password={Password};Database={database}");
+    public string Of(string database) => Of(database, User);
+
+    /// <summary>The connection string for a database and a user: <see cref="User"/>, reader or limited.</summary>
+    public string Of(string database, string user) => string.Create(
+        CultureInfo.InvariantCulture, $"Host=127.0.0.1;Port={HttpPort};Username={user};Password={Password};Database={database}");
 
     /// <summary>Makes a database and answers its connection string.</summary>
     public async Task<string> CreateDatabaseAsync(string? name = null, CancellationToken cancellationToken = default)
@@ -199,12 +210,13 @@ public sealed class LocalClickHouse : IAsyncDisposable
             Path.Combine(_directory, "users.xml"),
             $"""
             <clickhouse>
-              <profiles><default></default><readonly><readonly>2</readonly></readonly></profiles>
+              <profiles><default></default><readonly><readonly>2</readonly></readonly><limited>{_limits}</limited></profiles>
               <quotas><default></default></quotas>
               <users>
                 <default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default>
                 <{User}><password>{Password}</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></{User}>
                 <reader><password>{Password}</password><networks><ip>127.0.0.1</ip></networks><profile>readonly</profile><quota>default</quota></reader>
+                <limited><password>{Password}</password><networks><ip>127.0.0.1</ip></networks><profile>limited</profile><quota>default</quota></limited>
               </users>
             </clickhouse>
             """,

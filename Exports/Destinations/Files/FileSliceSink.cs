@@ -17,6 +17,8 @@ internal sealed class FileSliceSink(
     private FileStream? _file;
     private bool _ended;
 
+    public long BytesSent { get; private set; }
+
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_ended, this);
@@ -26,7 +28,7 @@ internal sealed class FileSliceSink(
         }
 
         _file ??= FileFolder.Open(_temporary);
-        _encoded ??= new EncodedSlice(format, schema);
+        _encoded ??= new EncodedSlice(format, schema, address);
         await _encoded.EncodeAsync(batch, cancellationToken).ConfigureAwait(false);
         if (_encoded.Output.Buffered >= DrainBytes)
         {
@@ -95,5 +97,6 @@ internal sealed class FileSliceSink(
     {
         using var bytes = _encoded!.Output.TakeAll();
         await bytes.CopyToAsync(_file!, cancellationToken).ConfigureAwait(false);
+        BytesSent += bytes.Length;
     }
 }

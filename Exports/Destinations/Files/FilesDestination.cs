@@ -15,6 +15,8 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
     // Intervals whose manifest of an earlier export this instance has removed: see ManifestGone.
     private readonly ConcurrentDictionary<string, bool> _changing = new();
 
+    public bool TakesNestedValues => true;
+
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
         new FilesCheck(this, _root, _keys.Start).RunAsync(cancellationToken);
 
@@ -54,6 +56,8 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
             cancellationToken).ConfigureAwait(false);
         _changing.TryRemove(folder, out _);
     }
+
+    public ColumnLimit? LimitOf(Field field) => FileLimits.Of(field);
 
     public ExportError? Classify(Exception exception) => FileErrors.Sort(exception);
 

@@ -18,6 +18,8 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
     // Manifests of earlier exports that this instance has removed: see ManifestGoneAsync.
     private readonly ConcurrentDictionary<string, bool> _changing = new();
 
+    public bool TakesNestedValues => true;
+
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
         new S3Check(this, _bucket, options.Bucket, _keys.Start).RunAsync(cancellationToken);
 
@@ -69,6 +71,8 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
         await _bucket.PutAsync(manifestKey, content, manifest.RunId, "application/json", cancellationToken).ConfigureAwait(false);
         _changing.TryRemove(manifestKey, out _);
     }
+
+    public ColumnLimit? LimitOf(Field field) => FileLimits.Of(field);
 
     public ExportError? Classify(Exception exception) => S3Errors.Sort(exception, options);
 

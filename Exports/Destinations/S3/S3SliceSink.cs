@@ -25,6 +25,9 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
     private int _partNumber;
     private bool _ended;
 
+    // Of parts that S3 has acknowledged; what the SDK repeats inside a request is not seen.
+    public long BytesSent { get; private set; }
+
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_ended, this);
@@ -33,7 +36,7 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
             return;
         }
 
-        _encoded ??= new EncodedSlice(format, schema);
+        _encoded ??= new EncodedSlice(format, schema, address);
         await _encoded.EncodeAsync(batch, cancellationToken).ConfigureAwait(false);
         await SendFullPartsAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
     }
@@ -113,6 +116,7 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
         using (var sending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _closing.Token))
         {
             _parts.Add(await bucket.SendPartAsync(key, upload, number, bytes, sending.Token).ConfigureAwait(false));
+            BytesSent += bytes.Length;
         }
     }
 
@@ -122,6 +126,7 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
         var content = bytes.OpenRead();
         await using var closing = content.ConfigureAwait(false);
         await bucket.PutAsync(key, content, _writer, S3Destination.SliceContentType, cancellationToken).ConfigureAwait(false);
+        BytesSent += bytes.Length;
     }
 
     private async Task CompleteAsync(ChunkedStream output, CancellationToken cancellationToken)

@@ -44,11 +44,14 @@ update exports.batch_export set deleted_at = engine.clock(), updated_at = engine
 where batch_export_id = @Id and deleted_at is null
 
 -- name: UnfinishedRuns
--- Index: run_unfinished. The runs of backfills come after the backfills, which would start others.
+-- Index: run_unfinished, run_export, verification_run. The runs of backfills come after the backfills, which would start others.
 select g.run_id from engine.runs g
 join (
   select run_id, 1 as place from exports.backfill where batch_export_id = @Id
   union all
   select run_id, 2 from exports.run where batch_export_id = @Id and finished_at is null
+  union all
+  select v.verification_id, 3 from exports.verification v join exports.run r using (run_id)
+  where r.batch_export_id = @Id and v.finished_at is null
 ) r using (run_id)
 where g.state in ('queued', 'running', 'waiting', 'paused') order by r.place, g.run_id

@@ -1,0 +1,39 @@
+using Exporter.Engine.Testing;
+using Exporter.Exports.Model;
+using Exporter.Exports.Testing;
+
+namespace Exporter.Exports.Tests.Chaos;
+
+/// <summary>The entry <c>chaos-export</c> of the test program.</summary>
+internal static class ExportChaosCommand
+{
+    /// <returns>0 when every row lies where it should, once; 1 otherwise; 2 for a wrong option.</returns>
+    public static async Task<int> RunAsync(string[] options)
+    {
+        ExportChaosSettings settings;
+        try
+        {
+            settings = ExportChaosSettings.Parse(options);
+        }
+        catch (Exception error) when (error is ArgumentException or FormatException)
+        {
+            await Console.Error.WriteLineAsync(error.Message);
+            return 2;
+        }
+
+        await using var postgres = await LocalPostgres.StartAsync(new LocalPostgresOptions { Durable = true });
+        await using var clickHouse = await LocalClickHouse.StartAsync();
+        await using var s3 = await LocalS3.StartAsync();
+        await using var database = TestDatabase.Of(await postgres.CreateDatabaseAsync("chaos"));
+        await ExportSchema.MigrateAsync(database.ConnectionString);
+        await using var chaos = new ExportChaos(settings, database, clickHouse, s3);
+        var verdict = await chaos.RunAsync();
+        foreach (var wrong in verdict.Wrong)
+        {
+            await Console.Error.WriteLineAsync(wrong);
+        }
+
+        await Console.Out.WriteLineAsync(verdict.ToString());
+        return verdict.IsGood ? 0 : 1;
+    }
+}

@@ -1,0 +1,92 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Exporter.Engine.Tests;
+using Exporter.Engine.Tests.Chaos;
+using Exporter.Exports.Model;
+
+namespace Exporter.Exports.Tests.Chaos;
+
+/// <summary>A short run of <c>make chaos-export</c>, and that it can fail; what resuming costs.</summary>
+public sealed class ExportChaosTests
+{
+    [Test]
+    public async Task Every_key_is_there_once_whatever_happens_to_workers_ClickHouse_and_S3()
+    {
+        var verdict = await RunAsync(new ExportChaosSettings { Exports = 10, Seed = 7, Patience = TimeSpan.FromMinutes(3) });
+        Assert.That(verdict.Wrong, Is.Empty);
+        Assert.That(verdict.IsGood, Is.True, verdict.ToString());
+    }
+
+    [Test]
+    public async Task A_commit_that_is_broken_on_purpose_is_found()
+    {
+        var verdict = await RunAsync(new ExportChaosSettings { Exports = 2, Seed = 11, Broken = true, Patience = TimeSpan.FromMinutes(2) });
+        Assert.That(verdict.IsGood, Is.False);
+        Assert.That(verdict.Wrong, Has.Some.Contains("other rows than the source"));
+    }
+
+    // What was read for nothing, as ClickHouse has counted it in every attempt's query.
+    [Test]
+    public async Task A_worker_killed_ten_times_in_an_export_costs_under_a_tenth_of_its_rows()
+    {
+        const int Kills = 10;
+        const int Rows = 60_000;
+        await using var database = await TestDatabase.NewAsync();
+        var clickHouse = await TestServers.ClickHouseAsync();
+        var name = "kills" + Guid.NewGuid().ToString("N");
+        var source = await clickHouse.CreateDatabaseAsync(name);
+        var output = Directory.CreateTempSubdirectory("exporter-kills-").FullName;
+        await clickHouse.ExecuteAsync($"CREATE TABLE {name}.events (id UInt64, timestamp DateTime64(6, 'UTC'), text String) ENGINE = MergeTree ORDER BY timestamp SETTINGS index_granularity = 64");
+        await clickHouse.ExecuteAsync($"INSERT INTO {name}.events SELECT number, toDateTime64('2026-10-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(number * 60000), hex(cityHash64(number)) FROM numbers({Rows})");
+        await database.Destinations.CreateAsync(new Destination { Name = "files", Kind = "files", Settings = new() { ["root"] = output } }, "tester");
+        var export = await database.Exports.CreateAsync(
+            new BatchExport
+            {
+                Name = "events", DestinationId = Guid.Empty, Schedule = new ExportSchedule { Every = TimeSpan.FromHours(1) }, Paused = true, Note = "by hand",
+                Model = new SourceModel { Table = $"{name}.events", CursorColumn = "timestamp" },
+                Settings = new ExportSettings { TargetSliceBytes = 41L * Rows / 300, ParallelSlices = 2 },
+            },
+            "files",
+            "tester");
+        var start = new DateTimeOffset(2026, 10, 1, 0, 0, 0, TimeSpan.Zero);
+        var runId = await database.Control.StartAsync(export, new DataInterval(start, start.AddHours(1)), "tester");
+        var worker = Start();
+        for (var kill = 0; kill < Kills; kill++)
+        {
+            var committed = await CommittedAsync();
+            await Eventually.TrueAsync(async () => await CommittedAsync() >= committed + 10, "ten more slices are committed");
+            await worker.SignalAsync("KILL");
+            await worker.DisposeAsync();
+            worker = Start();
+        }
+
+        await using var last = worker;
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(90));
+        await database.Engine.ResultAsync<JsonObject>(runId, deadline.Token);
+        await clickHouse.ExecuteAsync("SYSTEM FLUSH LOGS query_log");
+        var read = double.Parse(
+            await clickHouse.ExecuteAsync($"SELECT sum(read_rows) FROM system.query_log WHERE type != 'QueryStart' AND query_id LIKE 'exporter-{runId:N}-%'"), CultureInfo.InvariantCulture);
+        var useful = double.Parse(
+            await clickHouse.ExecuteAsync($"SELECT sum(r) FROM (SELECT max(read_rows) AS r FROM system.query_log WHERE type = 'QueryFinish' AND query_id LIKE 'exporter-{runId:N}-%' GROUP BY splitByChar('-', query_id)[3])"), CultureInfo.InvariantCulture);
+        var run = await database.Runs.GetAsync(runId);
+        var lost = await database.ScalarAsync<long>("select count(*) from exports.slice_attempts where state = 'lost'");
+        TestContext.Out.WriteLine(string.Create(
+            CultureInfo.InvariantCulture, $"killed {Kills} times, epoch {run.Epoch}, {run.Slices} slices, {lost} attempts lost: {read - useful:N0} of {useful:N0} rows were read again, {(read / useful) - 1:P1}"));
+        Assert.That(await clickHouse.ExecuteAsync($"SELECT count(), uniqExact(id) FROM file('{output}/**/*.parquet', 'Parquet')"), Is.EqualTo($"{Rows}\t{Rows}"));
+        Assert.That(run.Epoch, Is.GreaterThanOrEqualTo(Kills + 1), "each kill was met by a takeover");
+        Assert.That(read / useful, Is.LessThan(1.1));
+        Directory.Delete(output, recursive: true);
+
+        ChaosProcess Start() => ChaosProcess.Start(database.ConnectionString, source, database.Key);
+        Task<long> CommittedAsync() => database.ScalarAsync<long>("select count(*) from exports.slices where state = 'committed'");
+    }
+
+    private static async Task<ExportChaosVerdict> RunAsync(ExportChaosSettings settings)
+    {
+        await using var database = await TestDatabase.NewAsync();
+        await using var chaos = new ExportChaos(settings, database, await TestServers.ClickHouseAsync(), await TestServers.S3Async());
+        var verdict = await chaos.RunAsync();
+        TestContext.Out.WriteLine(verdict);
+        return verdict;
+    }
+}

@@ -1,0 +1,10 @@
+using Microsoft.Extensions.Logging;
+
+namespace Exporter.Exports.Pipeline;
+
+/// <summary>What the pipeline logs.</summary>
+internal static partial class PipelineLog
+{
+    [LoggerMessage(4101, LogLevel.Warning, "Run {RunId}, slice {Slice}: what its attempt has moved could not be written: {Error}")]
+    public static partial void AttemptNotWritten(ILogger logger, Guid runId, int slice, string error);
+}
