@@ -8,14 +8,14 @@ namespace Exporter.Engine.Tests.Benchmarks;
 /// <summary>Works 4 and 10: how soon a run begins where nothing else goes on, and what a worker costs that has nothing to do.</summary>
 internal sealed class LatencyWorks(BenchServer server, double scale)
 {
-    private static readonly TimeSpan Idle = TimeSpan.FromSeconds(20);
+    private TimeSpan Idle { get; } = TimeSpan.FromSeconds(Math.Clamp(20 * scale * 10, 2, 20));
 
     /// <summary>From the call that starts a run, in this process, to its claim and to its code's first line, in the worker's.</summary>
     public async Task<IEnumerable<Figure>> FirstLineAsync()
     {
-        var runs = (int)(1000 * scale);
+        var runs = Math.Max((int)(1000 * scale), 10);
         var data = await server.CreateAsync();
-        await using var worker = await WorkerProcess.StartAsync(data, 16);
+        await using var worker = await WorkerProcess.StartAsync(data, 16, scale);
         var client = TestWorker.ClientOf(data);
         var (whole, asked) = (new List<double>(), new List<double>());
         for (var run = 0; run < runs + 50; run++)

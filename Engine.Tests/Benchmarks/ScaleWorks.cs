@@ -28,9 +28,9 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
         {
             foreach (var (data, rates, milliseconds) in new[] { (empty, bare, alone), (crowded, drains, latencies) })
             {
-                await using var worker = await WorkerProcess.StartAsync(data, Slots);
+                await using var worker = await WorkerProcess.StartAsync(data, Slots, scale);
                 await server.CheckpointAsync();
-                rates.Add(Size / await DrainAsync(data, 1));
+                rates.Add(Size / await Drained.TimeAsync(data, "no-op", Size));
                 milliseconds.Add(await LatencyAsync(data, 100));
             }
         }
@@ -57,11 +57,11 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
                 var workers = new List<WorkerProcess>();
                 for (var worker = 0; worker < count; worker++)
                 {
-                    workers.Add(await WorkerProcess.StartAsync(data, Slots / count));
+                    workers.Add(await WorkerProcess.StartAsync(data, Slots / count, scale));
                 }
 
                 await server.CheckpointAsync();
-                values.Add(Size * 2 / await DrainAsync(data, 2));
+                values.Add(Size * 2 / await Drained.TimeAsync(data, "no-op", Size * 2));
                 foreach (var worker in workers)
                 {
                     await worker.DisposeAsync();
@@ -83,7 +83,7 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
         const int Portions = 20;
         var data = await server.CreateAsync();
         await using var connection = await data.OpenConnectionAsync();
-        await using (var worker = await WorkerProcess.StartAsync(data, Slots))
+        await using (var worker = await WorkerProcess.StartAsync(data, Slots, scale))
         {
             for (var portion = 0; portion < Portions; portion++)
             {
@@ -109,17 +109,6 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
             new Figure { Work = 8, What = "the same at the end of the drain", Unit = "MB", Values = [largest], Least = true },
             new Figure { Work = 8, What = "dead rows in it", Unit = "", Values = [dead], Least = true },
         ];
-    }
-
-    private async Task<double> DrainAsync(NpgsqlDataSource data, int times)
-    {
-        await using var connection = await data.OpenConnectionAsync();
-        await using var transaction = await connection.BeginTransactionAsync();
-        await TestWorker.ClientOf(data).StartManyAsync("no-op", WorkerProcess.Inputs(Size * times), transaction);
-        var clock = Stopwatch.StartNew();
-        await transaction.CommitAsync();
-        await Drained.WaitAsync(data, null);
-        return clock.Elapsed.TotalSeconds;
     }
 
     private static async Task<double> LatencyAsync(NpgsqlDataSource data, int runs)

@@ -29,7 +29,7 @@ public sealed class StormTests
                 .. Enumerable.Range(0, 10).Select(async _ =>
                 {
                     var firer = ScheduleBench.FirerOf(bench.Database);
-                    while (await firer.FireOneAsync(default))
+                    while (await firer.FireAsync(default))
                     {
                     }
                 }),

@@ -43,7 +43,7 @@ public sealed class EngineClient
     {
         var valid = (options ?? new StartOptions()).Validate();
         var runId = valid.RunId ?? Guid.CreateVersion7();
-        return StartAsync(runId, workflow, _codec.Write(input, Places.Input(runId)), valid, null, null, transaction, cancellationToken);
+        return StartAsync(runId, workflow, _codec.Write(input, Places.Input(runId)), valid, transaction, cancellationToken);
     }
 
     /// <summary>Starts many runs at once: all or none, durable when it returns, or, with a transaction, when that commits.</summary>
@@ -236,8 +236,7 @@ public sealed class EngineClient
         CountAsync(Steering["TerminateRuns"], transaction, cancellationToken, Of(new[] { runId }), Of(reason));
 
     internal async Task<RunHandle> StartAsync(
-        Guid runId, string workflow, byte[] input, StartOptions options, string? scheduleId, DateTimeOffset? scheduledFor,
-        NpgsqlTransaction? transaction, CancellationToken cancellationToken, (Guid RunId, ParentClosePolicy OnClose)? parent = null)
+        Guid runId, string workflow, byte[] input, StartOptions options, NpgsqlTransaction? transaction, CancellationToken cancellationToken, (Guid RunId, ParentClosePolicy OnClose)? parent = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(workflow);
         while (true)
@@ -253,8 +252,6 @@ public sealed class EngineClient
                 Of(input),
                 Json(JsonSerializer.Serialize(options.Tags)),
                 Time(options.StartAt),
-                Text(scheduleId),
-                Time(scheduledFor),
                 new NpgsqlParameter { Value = (object?)options.ExecutionTimeout ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Interval },
                 Json(options.Retry is null ? null : StoredRetry.Of(options.Retry)),
                 new NpgsqlParameter { Value = (object?)options.Version ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Integer },
