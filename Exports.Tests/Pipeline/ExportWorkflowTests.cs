@@ -78,8 +78,6 @@ public sealed class ExportWorkflowTests
     [TestCase(FileFormat.Parquet, Dedup.None, 20000)]
     [TestCase(FileFormat.Parquet, Dedup.LimitBy, 15000)]
     [TestCase(FileFormat.JsonLines, Dedup.None, 20000)]
-    [TestCase(FileFormat.Csv, Dedup.None, 20000)]
-    [TestCase(FileFormat.Arrow, Dedup.None, 20000)]
     public async Task Every_row_of_the_interval_is_in_the_files_once(FileFormat format, Dedup dedup, int expected)
     {
         await StartAsync();
@@ -87,13 +85,7 @@ public sealed class ExportWorkflowTests
         Assert.That(run.State, Is.EqualTo("completed"), run.Error);
         Assert.That((run.ExportedRows, run.ExpectedRows, run.LateRows), Is.EqualTo(((long)expected, (long?)expected, (long?)0)));
         Assert.That(run.Slices, Is.GreaterThan(3).And.EqualTo(run.SlicesCommitted));
-        var (files, kind) = format switch
-        {
-            FileFormat.Parquet => ("**/*.parquet", "Parquet"),
-            FileFormat.Arrow => ("**/*.arrow", "Arrow"),
-            FileFormat.Csv => ("**/*.csv.zst", "CSVWithNames"),
-            _ => ("**/*.jsonl.zst", "JSONEachRow"),
-        };
+        var (files, kind) = format == FileFormat.Parquet ? ("**/*.parquet", "Parquet") : ("**/*.jsonl.zst", "JSONEachRow");
         // One of each key, in its newest version, and the very same values as in the table.
         Assert.That(
             await _server.ExecuteAsync($"SELECT count(), uniqExact(id, v), sum(v) FROM file('{_folder}/{files}', '{kind}')"),
@@ -105,26 +97,6 @@ public sealed class ExportWorkflowTests
             Is.EqualTo($"{expected}"));
         Assert.That(
             await _database.ScalarAsync<long>("select rows from exports.coverage"), Is.EqualTo(expected));
-    }
-
-    [Test]
-    public async Task Maps_and_tuples_stay_nested_in_files_and_are_JSON_text_where_that_is_asked_for([Values] NestedValues nested)
-    {
-        await StartAsync();
-        var export = Export(Dedup.None);
-        var run = await RunAsync(export with
-        {
-            Model = export.Model with { Columns = [new("id", "id"), new("map(ifNull(text, '-'), v)", "m"), new("CAST((id, [uuid]), 'Tuple(n UInt64, ids Array(UUID))')", "t")] },
-            Format = new FormatOptions { Nested = nested },
-        });
-        Assert.That((run.State, run.ExportedRows), Is.EqualTo(("completed", (long?)20000)), run.Error);
-        Assert.That(
-            await _server.ExecuteAsync($"SELECT DISTINCT toTypeName(m) LIKE '%Map(%', toTypeName(t) LIKE '%Tuple(%' FROM file('{_folder}/**/*.parquet', 'Parquet')"),
-            Is.EqualTo(nested == NestedValues.Native ? "1\t1" : "0\t0"));
-        Assert.That(
-            await _server.ExecuteAsync($"SELECT sum(cityHash64(toJSONString(m))), count() FROM (SELECT map(ifNull(text, '-'), v) AS m FROM {_table})"),
-            Is.EqualTo(await _server.ExecuteAsync(
-                $"SELECT sum(cityHash64({(nested == NestedValues.Native ? "toJSONString(m)" : "assumeNotNull(m)")})), count() FROM file('{_folder}/**/*.parquet', 'Parquet')")));
     }
 
     [Test]
