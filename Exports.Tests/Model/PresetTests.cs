@@ -124,7 +124,7 @@ internal sealed class PresetTests
         var read = await ReadAsync(
             ModelPresets.Find("sessions"),
             "count(), min(session_id), any(distinct_id), any(entry_pathname), any(end_pathname), any(num_uniq_urls), any(session_duration), any(pageview_count), any(entry_utm_source), min(start_timestamp)");
-        Assert.That(read, Is.EqualTo("5\t019a3c00-0000-7000-8000-000000000005\td2\t/0\t/2\t3\t7200\t3\tinitial_utm_source0\t2026-11-01 23:00:00.000000"));
+        Assert.That(read, Is.EqualTo("5\t019a3c00-0000-7000-8000-000000000005\td2\t/0\t/2\t3\t7200\t3\tinitial_utm_source0\t2026-11-01T23:00:00.000000Z"));
     }
 
     private static string Person(string number) => $"toUUID(concat('00000000-0000-4000-8000-', leftPad(toString({number}), 12, '0')))";

@@ -13,6 +13,7 @@ internal sealed class SourceHost(string name, ClickHouseClientSettings settings,
 {
     private static readonly TimeSpan LongestRest = TimeSpan.FromMinutes(1);
     private int _failures;
+    private long _restsUntil;
 
     /// <summary>Host and port.</summary>
     public string Name { get; } = name;
@@ -24,15 +25,19 @@ internal sealed class SourceHost(string name, ClickHouseClientSettings settings,
     public SemaphoreSlim Slots { get; } = new(queries);
 
     /// <summary>Until when others are asked first, since it could not be reached.</summary>
-    public DateTimeOffset RestsUntil { get; private set; }
+    public DateTimeOffset RestsUntil => new(Interlocked.Read(ref _restsUntil), TimeSpan.Zero);
 
-    public void Worked() => (_failures, RestsUntil) = (0, default);
+    public void Worked()
+    {
+        Interlocked.Exchange(ref _failures, 0);
+        Interlocked.Exchange(ref _restsUntil, 0);
+    }
 
     public void Failed(DateTimeOffset now)
     {
         var failures = Interlocked.Increment(ref _failures);
         var rest = TimeSpan.FromSeconds(Math.Pow(2, Math.Min(failures, 10) - 1));
-        RestsUntil = now + (rest < LongestRest ? rest : LongestRest);
+        Interlocked.Exchange(ref _restsUntil, (now + (rest < LongestRest ? rest : LongestRest)).UtcTicks);
     }
 }
 
