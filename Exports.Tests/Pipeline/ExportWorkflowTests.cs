@@ -53,6 +53,28 @@ public sealed class ExportWorkflowTests
         Directory.Delete(_folder, recursive: true);
     }
 
+    [Test]
+    public async Task An_own_query_is_exported_once_and_asks_for_the_whole_interval_in_every_slice()
+    {
+        await StartAsync();
+        var run = await RunAsync(Export(Dedup.None) with
+        {
+            Model = new SourceModel
+            {
+                Query = "SELECT id, count() AS times, max(ts) AS last FROM t WHERE ts >= {interval_start:DateTime64(6)} AND ts < {interval_end:DateTime64(6)} GROUP BY id",
+                CursorColumn = "last",
+                KeyColumns = ["id"],
+                Where = [ConditionText.Condition("id less 10000")],
+            },
+            Settings = new ExportSettings { TargetSliceBytes = 20_000 },
+        });
+        Assert.That((run.State, run.ExportedRows, run.ExpectedRows, run.LateRows), Is.EqualTo(("completed", 10_000L, (long?)10_000L, (long?)0L)), run.Error);
+        Assert.That(run.Slices, Is.GreaterThan(5));
+        Assert.That(
+            await _server.ExecuteAsync($"SELECT count(), uniqExact(id), sum(times) FROM file('{_folder}/**/*.parquet', 'Parquet')"),
+            Is.EqualTo("10000\t10000\t15000"), "the first 5,000 are there twice, far apart");
+    }
+
     [TestCase(FileFormat.Parquet, Dedup.None, 20000)]
     [TestCase(FileFormat.Parquet, Dedup.LimitBy, 15000)]
     [TestCase(FileFormat.JsonLines, Dedup.None, 20000)]
