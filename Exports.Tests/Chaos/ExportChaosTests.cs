@@ -30,21 +30,21 @@ public sealed class ExportChaosTests
     public async Task A_worker_killed_ten_times_in_an_export_costs_under_a_tenth_of_its_rows()
     {
         const int Kills = 10;
-        const int Rows = 40_000;
+        const int Rows = 50_000;
         await using var database = await TestDatabase.NewAsync();
         var clickHouse = await TestServers.ClickHouseAsync();
         var name = "kills" + Guid.NewGuid().ToString("N");
         var source = await clickHouse.CreateDatabaseAsync(name);
         var output = Directory.CreateTempSubdirectory("exporter-kills-").FullName;
         await clickHouse.ExecuteAsync($"CREATE TABLE {name}.events (id UInt64, timestamp DateTime64(6, 'UTC'), text String) ENGINE = MergeTree ORDER BY timestamp SETTINGS index_granularity = 64");
-        await clickHouse.ExecuteAsync($"INSERT INTO {name}.events SELECT number, toDateTime64('2026-10-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(number * 90000), hex(cityHash64(number)) FROM numbers({Rows})");
+        await clickHouse.ExecuteAsync($"INSERT INTO {name}.events SELECT number, toDateTime64('2026-10-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(number * 72000), hex(cityHash64(number)) FROM numbers({Rows})");
         await database.Destinations.CreateAsync(new Destination { Name = "files", Kind = "files", Settings = new() { ["root"] = output } }, "tester");
         var export = await database.Exports.CreateAsync(
             new BatchExport
             {
                 Name = "events", DestinationId = Guid.Empty, Schedule = new ExportSchedule { Every = TimeSpan.FromHours(1) }, Paused = true, Note = "by hand",
                 Model = new SourceModel { Table = $"{name}.events", CursorColumn = "timestamp" },
-                Settings = new ExportSettings { TargetSliceBytes = 41L * Rows / 200, ParallelSlices = 2 },
+                Settings = new ExportSettings { TargetSliceBytes = 41L * Rows / 270, ParallelSlices = 2 },
             },
             "files",
             "tester");

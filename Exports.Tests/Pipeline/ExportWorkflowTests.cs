@@ -97,6 +97,10 @@ public sealed class ExportWorkflowTests
             Is.EqualTo($"{expected}"));
         Assert.That(
             await _database.ScalarAsync<long>("select rows from exports.coverage"), Is.EqualTo(expected));
+        Assert.That(
+            await _database.ScalarAsync<long>(
+                "select count(*) from exports.slice_attempts a join exports.slices s using (run_id, slice) where a.state = 'committed' and a.sent_bytes = s.bytes and a.rows = s.rows"),
+            Is.EqualTo(run.SlicesCommitted), "what each attempt has sent is what lies there");
     }
 
     [Test]
@@ -153,6 +157,7 @@ public sealed class ExportWorkflowTests
         Assert.That((run.State, run.ExportedRows), Is.EqualTo(("completed", 20000L)), run.Error);
         Assert.That(await _server.ExecuteAsync($"SELECT count(), uniqExact(id, v) FROM file('{_folder}/**/*.parquet', 'Parquet')"), Is.EqualTo("20000\t20000"));
         Assert.That(await _database.ScalarAsync<int>("select max(attempt) from exports.slices"), Is.GreaterThan(1));
+        Assert.That(await _database.ScalarAsync<long>("select count(*) from exports.slice_attempts where state = 'failed'"), Is.GreaterThan(0));
     }
 
     [Test]
