@@ -49,8 +49,8 @@ internal sealed class ScheduleBench : IAsyncDisposable
         var database = new EngineDatabase(data.ConnectionString);
         var gate = new SchemaGate(database, TimeProvider.System, NullLogger<SchemaGate>.Instance);
         return new(
-            data, TestWorker.ClientOf(data), Codec, gate, new WorkSignal(database, gate, TimeProvider.System, NullLogger<WorkSignal>.Instance),
-            new ScheduleBell(), TimeProvider.System, Metrics, NullLogger<ScheduleFirer>.Instance);
+            data, TestWorker.ClientOf(data), Codec, gate, new WorkSignal(database, gate, TimeProvider.System, NullLogger<WorkSignal>.Instance), new ScheduleBell(),
+            TimeProvider.System, Metrics, NullLogger<ScheduleFirer>.Instance);
     }
 
     public static DateTimeOffset At(double hours) => Start.AddHours(hours);

@@ -11,19 +11,15 @@ internal sealed class ScheduleBell
     /// <summary>A schedule is due.</summary>
     public void Ring() => _rung.TrySetResult();
 
-    /// <summary>No schedule is due before this time stamp of the system's clock, or somebody will look again by then.</summary>
+    /// <summary>No schedule is due before this time stamp of the system's clock, and somebody will look again before it.</summary>
     public void Quiet(long until) => Volatile.Write(ref _quietUntil, until);
 
-    /// <summary>Waits until it is time to look: when it is told so, or after the interval, unless somebody else has looked meanwhile.</summary>
-    public async Task WaitAsync(TimeSpan interval, TimeProvider time, CancellationToken stop)
+    /// <summary>Waits until it is time to look: when it is told so, or after a while, but for the time that others look.</summary>
+    public async Task WaitAsync(TimeSpan wait, TimeProvider time, CancellationToken stop)
     {
-        for (var wait = interval; wait > TimeSpan.Zero; wait = QuietFor)
+        for (var left = wait; left > TimeSpan.Zero && !_rung.Task.IsCompleted && !stop.IsCancellationRequested; left = QuietFor())
         {
-            await _rung.Task.WaitAsync(wait, time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (_rung.Task.IsCompleted || stop.IsCancellationRequested)
-            {
-                break;
-            }
+            await _rung.Task.WaitAsync(left < wait ? left : wait, time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         if (_rung.Task.IsCompleted)
@@ -32,5 +28,5 @@ internal sealed class ScheduleBell
         }
     }
 
-    private TimeSpan QuietFor => TimeProvider.System.GetElapsedTime(TimeProvider.System.GetTimestamp(), Volatile.Read(ref _quietUntil));
+    private TimeSpan QuietFor() => TimeProvider.System.GetElapsedTime(TimeProvider.System.GetTimestamp(), Volatile.Read(ref _quietUntil));
 }

@@ -54,7 +54,7 @@ internal sealed class EngineDatabase(string connectionString)
         var builder = new NpgsqlConnectionStringBuilder(connectionString);
         if (!builder.ShouldSerialize("Connection Idle Lifetime"))
         {
-            builder.ConnectionIdleLifetime = 30;
+            builder.ConnectionIdleLifetime = Math.Max(30, builder.ConnectionPruningInterval);
         }
 
         return NpgsqlDataSource.Create(builder);

@@ -35,7 +35,7 @@ internal sealed class IdleLook(WorkerSettings settings, WorkSignal signal, Sched
     {
         var around = WorkerStore.Look(connection, settings.Queue, settings.Options.KeepFinished);
         _nothingToSweep = !around.ToSweep && !around.ToCarry;
-        var fresh = System.GetTimestamp() + (long)((Pace + Pace + TimeSpan.FromSeconds(1)).TotalSeconds * System.TimestampFrequency);
+        var fresh = After(Pace + Pace + TimeSpan.FromSeconds(1));
         Volatile.Write(ref _freshUntil, fresh);
         if (around.Ready || around.DueIn <= TimeSpan.Zero)
         {
@@ -48,12 +48,14 @@ internal sealed class IdleLook(WorkerSettings settings, WorkSignal signal, Sched
         }
         else
         {
-            // Not for longer than until the next one is due: a worker that has something to execute looks no more.
-            schedules.Quiet(around.ScheduleIn is { } due ? Math.Min(fresh, System.GetTimestamp() + (long)(due.TotalSeconds * System.TimestampFrequency)) : fresh);
+            schedules.Quiet(Math.Min(fresh, After(around.ScheduleIn ?? Timeout.InfiniteTimeSpan)));
         }
 
         return Sooner(around.DueIn, Sooner(around.ScheduleIn, Pace));
     }
+
+    private static long After(TimeSpan wait) =>
+        wait == Timeout.InfiniteTimeSpan ? long.MaxValue : System.GetTimestamp() + (long)(wait.TotalSeconds * System.TimestampFrequency);
 
     private static TimeSpan Sooner(TimeSpan? due, TimeSpan pace) =>
         due is not { } wait || wait <= TimeSpan.Zero || wait > pace ? pace : wait > Shortest ? wait : Shortest;

@@ -76,7 +76,7 @@ public sealed class WebhookRunTests
         if (inOrder)
         {
             var numbers = _server.Rows().Select(row => JsonNode.Parse(row)!["timestamp"]!.GetValue<string>()).ToList();
-            Assert.That(numbers, Is.Ordered.Using(StringComparer.Ordinal), "by the cursor, over all slices and both workers");
+            Assert.That(numbers, Is.Ordered.Using((IComparer<string>)StringComparer.Ordinal), "by the cursor, over all slices and both workers");
         }
     }
 

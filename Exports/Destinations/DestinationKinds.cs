@@ -1,4 +1,5 @@
 using Exporter.Exports.Destinations.Files;
+using Exporter.Exports.Destinations.Postgres;
 using Exporter.Exports.Destinations.S3;
 using Exporter.Exports.Destinations.Webhook;
 using Exporter.Exports.Model;
@@ -13,6 +14,7 @@ public static class DestinationKinds
     [
         FilesOptions.Kind,
         S3Options.Kind,
+        PostgresOptions.Kind,
         WebhookOptions.Kind,
     ];
 

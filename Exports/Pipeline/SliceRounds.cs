@@ -131,7 +131,7 @@ internal sealed class SliceRounds(SliceExporter exporter, SliceCounter counter, 
                 new RunManifest
                 {
                     Export = work.Order.Export.Name, Interval = work.Order.Interval, RunId = work.RunId,
-                    Table = work.Order.Export.Model.Table,
+                    Table = work.Order.Export.Model.Table ?? "",
                     Slices = [.. exported.Select(one => one.Receipt)],
                 },
                 step.CancellationToken).ConfigureAwait(false);
