@@ -5,9 +5,14 @@ using Exporter.Exports.Model;
 namespace Exporter.Exports.Pipeline;
 
 /// <summary>Pauses an export whose destination says that it wants no more.</summary>
-internal sealed class ExportPauser(BatchExportStore exports)
+internal sealed class ExportPauser(BatchExportStore exports) : IDisposable
 {
     private const string Actor = "exporter";
+
+    // Slices that go side by side hear it at the same time.
+    private readonly SemaphoreSlim _pausing = new(1);
+
+    public void Dispose() => _pausing.Dispose();
 
     /// <summary>Calls code of a step; pauses when its error asks for that.</summary>
     public async Task<T> PausingAsync<T>(BatchExport export, IDestination destination, Func<Task<T>> body)
@@ -18,14 +23,26 @@ internal sealed class ExportPauser(BatchExportStore exports)
         }
         catch (Exception error) when (destination.Classify(error) is { PausesExport: true })
         {
-            // Whatever becomes of this attempt, it is told once: not again by the other slices.
-            var now = await exports.GetAsync(export.Id, CancellationToken.None).ConfigureAwait(false);
+            await PauseAsync(export.Id, ErrorText.Scrub(error.Message)).ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    // Whatever becomes of this attempt, it is paused, and once.
+    private async Task PauseAsync(Guid exportId, string note)
+    {
+        await _pausing.WaitAsync(CancellationToken.None).ConfigureAwait(false);
+        try
+        {
+            var now = await exports.GetAsync(exportId, CancellationToken.None).ConfigureAwait(false);
             if (now is { Paused: false, DeletedAt: null })
             {
-                await exports.PauseAsync(now.Name, ErrorText.Scrub(error.Message), Actor, CancellationToken.None).ConfigureAwait(false);
+                await exports.PauseAsync(now.Name, note, Actor, CancellationToken.None).ConfigureAwait(false);
             }
-
-            throw;
+        }
+        finally
+        {
+            _pausing.Release();
         }
     }
 }

@@ -20,6 +20,7 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
     private readonly AmazonS3Client _client = S3Client.Create(options, http);
     private readonly SemaphoreSlim _trying = new(1);
     private bool? _conditional = options.ConditionalWrites;
+    private bool _quotes = true;
 
     /// <summary>Bytes of a part.</summary>
     public long PartSize => options.PartSize;
@@ -44,7 +45,7 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
             AutoCloseStream = false,
             ContentType = contentType,
             UseChunkEncoding = options.IsChunked,
-            IfMatch = only?.ETag,
+            IfMatch = _quotes ? only?.ETag : only?.ETag?.Trim('"'),
             IfNoneMatch = only is { ETag: null } ? "*" : null,
             ExpectedBucketOwner = options.ExpectedBucketOwner,
             StorageClass = StorageClass,
@@ -245,14 +246,22 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
         _ => null,
     };
 
-    // A server that knows conditions refuses both: there is something already, and it is not what was named.
+    // A server that knows conditions refuses both: there is something already, and it is not what was named; and takes the right one. Some
+    // know the tags only without the quotes that HTTP asks for.
     private async Task<bool> TryConditionsAsync(string key, CancellationToken cancellationToken)
     {
         try
         {
             await PutTryAsync(null).ConfigureAwait(false);
-            return await IsRefusedAsync(new ObjectState(null)).ConfigureAwait(false)
-                && await IsRefusedAsync(new ObjectState("\"00000000000000000000000000000000\"")).ConfigureAwait(false);
+            if (!await IsRefusedAsync(new ObjectState(null)).ConfigureAwait(false)
+                || !await IsRefusedAsync(new ObjectState("\"00000000000000000000000000000000\"")).ConfigureAwait(false))
+            {
+                return false;
+            }
+
+            var there = new ObjectState(await TagAsync(key, cancellationToken).ConfigureAwait(false));
+            _quotes = !await IsRefusedAsync(there).ConfigureAwait(false);
+            return _quotes || !await IsRefusedAsync(there).ConfigureAwait(false);
         }
         finally
         {
