@@ -40,9 +40,9 @@ api: ## Write down what is public; the build fails when it is not
 format: ## Bring the code into the format that the build asks for
 	@dotnet format
 
-bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all)
+bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all); DESTINATION=postgres beside psql
 	@.ci/install-tools --s3
-	@$(EXPORT_TESTS) bench $(if $(filter command line environment,$(origin ROWS)),rows=$(ROWS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(WORKS),works=$(WORKS))
+	@$(EXPORT_TESTS) bench $(if $(DESTINATION),destination=$(DESTINATION)) $(if $(filter command line environment,$(origin ROWS)),rows=$(ROWS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(WORKS),works=$(WORKS))
 
 bench-engine: tools build ## Measure the engine beside bare SQL: WORKS (all), REPEAT (5), SCALE (1); PEERS=1 other engines too
 	@$(ENGINE_TESTS) bench-engine $(if $(WORKS),works=$(WORKS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(SCALE),scale=$(SCALE)) $(if $(PEERS),peers=$(PEERS))

@@ -32,7 +32,7 @@ internal sealed class BadInputTests
     public async Task EndAsync() => await (_servers?.DisposeAsync() ?? ValueTask.CompletedTask);
 
     // Formats: what does not go together, said with what would.
-    [TestCase(Create + " --every 1h --format csv --compression snappy", 2, "csv cannot be compressed with snappy. Setting: compression. Use zstd, gzip, lz4, brotli or none.")]
+    [TestCase(Create + " --every 1h --format csv --compression snappy", 2, "compression: csv cannot be compressed with snappy. Use zstd, gzip, lz4, brotli or none.")]
     [TestCase(Create + " --every 1h --format arrow --compression gzip", 2, "Use zstd, lz4 or none.")]
     [TestCase(Create + " --every 1h --compression gzip --compression-level 10", 2, "compression_level is 10.")]
     [TestCase(Create + " --every 1h --page-size 1KiB", 2, "page_bytes is 1024.")]
@@ -100,7 +100,7 @@ internal sealed class BadInputTests
     [TestCase(Create + " --every 1h --column nocolumn", 2, "nocolumn")]
     [TestCase(Create + " --every 1h --filter \"noname = 1\"", 2, "noname")]
     [TestCase("export create e2 --destination files --table events --cursor-column text --every 1h", 2, "text")]
-    [TestCase(Create + " --every 1h --format csv", 2, "--format")]
+    [TestCase(Create + " --every 1h --format xml", 2, "--format")]
     [TestCase(Create + " --every 1h --slice-size big", 2, "--slice-size")]
     [TestCase(Create + " --every 1h --parallel-slices few", 2, "--parallel-slices")]
 
@@ -161,6 +161,8 @@ internal sealed class BadInputTests
     [TestCase("run list --state asleep", 2, "--state")]
     [TestCase("worker --slots 0", 2, "worker_slots")]
     [TestCase("worker --lease forever", 2, "worker_lease")]
+    [TestCase("worker --memory 100MB", 2, "worker_memory")]
+    [TestCase("worker --memory plenty", 2, "worker_memory")]
     [TestCase("demo --rows 1", 2, "rows")]
 
     // Settings.

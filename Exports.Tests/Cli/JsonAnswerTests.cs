@@ -115,6 +115,7 @@ internal sealed class JsonAnswerTests
             "export-run-wait", "export", "run", "events", "--start", "2026-03-01T00:00Z", "--end", "2026-03-01T01:00Z", "--wait");
         var runId = run["run_id"]!.ToString();
         await texts.AnswerAsync("run-show", "run", "show", runId);
+        await texts.AnswerAsync("run-watch", "run", "watch", runId);
         await texts.AnswerAsync("run-logs", "run", "logs", runId);
         await texts.AnswerAsync("doctor", "doctor");
     }
