@@ -49,7 +49,7 @@ internal sealed class ScheduleBench : IAsyncDisposable
         var database = new EngineDatabase(data.ConnectionString);
         var gate = new SchemaGate(database, TimeProvider.System, NullLogger<SchemaGate>.Instance);
         return new(
-            data, TestWorker.ClientOf(data), Codec, gate, new WorkSignal(database, gate, TimeProvider.System, NullLogger<WorkSignal>.Instance),
+            data, TestWorker.ClientOf(data), Codec, gate, new WorkSignal(database, gate, TimeProvider.System, NullLogger<WorkSignal>.Instance), new ScheduleBell(),
             TimeProvider.System, Metrics, NullLogger<ScheduleFirer>.Instance);
     }
 

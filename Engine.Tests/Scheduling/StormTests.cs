@@ -42,6 +42,8 @@ public sealed class StormTests
                 $"hour {hour}");
         }
 
+        // A schedule that was just being triggered when all of them looked is left to whoever looks next.
+        await bench.FireAsync();
         Assert.That(
             await bench.Database.ScalarAsync<long>("select count(*) from engine.occurrences where cause = 'schedule'"), Is.EqualTo(Hours * Policies.Length));
         Assert.That(await bench.Database.ScalarAsync<long>("select count(*) from engine.occurrences where cause = 'trigger'"), Is.EqualTo(Hours * Policies.Length));

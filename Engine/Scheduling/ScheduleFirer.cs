@@ -15,12 +15,13 @@ namespace Exporter.Engine.Scheduling;
 /// suspended has nothing to make up for: it finds what is due, as any other would.
 /// </summary>
 internal sealed class ScheduleFirer(
-    NpgsqlDataSource data, EngineClient client, PayloadCodec codec, SchemaGate gate, WorkSignal signal, TimeProvider time, EngineMetrics metrics, ILogger<ScheduleFirer> logger)
+    NpgsqlDataSource data, EngineClient client, PayloadCodec codec, SchemaGate gate, WorkSignal signal, ScheduleBell bell, TimeProvider time,
+    EngineMetrics metrics, ILogger<ScheduleFirer> logger)
     : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
 
-    /// <summary>Where nothing is due soon and nothing waits for a run to end; who changes that says so.</summary>
+    /// <summary>Where nothing is due soon and nothing waits for a run to end; who changes that says so, and idle workers look.</summary>
     private static readonly TimeSpan IdleInterval = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan WhileOthersFire = TimeSpan.FromMilliseconds(100);
 
@@ -34,20 +35,17 @@ internal sealed class ScheduleFirer(
     // So many are taken alone, since the database refused a transaction of many.
     private int _oneByOne;
 
-    // Somebody has changed what a schedule has to do.
-    private readonly SemaphoreSlim _told = new(0);
-
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await gate.PassAsync(stoppingToken).ConfigureAwait(false);
-        signal.Scheduled += Look;
+        signal.Scheduled += bell.Ring;
         try
         {
             await FireAlwaysAsync(stoppingToken).ConfigureAwait(false);
         }
         finally
         {
-            signal.Scheduled -= Look;
+            signal.Scheduled -= bell.Ring;
         }
     }
 
@@ -69,9 +67,7 @@ internal sealed class ScheduleFirer(
                 return;
             }
 
-            using var enough = new CancellationTokenSource(wait, time);
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(enough.Token, stoppingToken);
-            await _told.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await bell.WaitAsync(wait, time, stoppingToken).ConfigureAwait(false);
         }
     }
 
@@ -92,14 +88,6 @@ internal sealed class ScheduleFirer(
         var longest = buffered || !signal.IsListening ? Interval : IdleInterval;
         // Due and not taken: others have it in their hands.
         return until is not { } due || due >= longest ? longest : due <= TimeSpan.Zero ? WhileOthersFire : due + TimeSpan.FromMilliseconds(1);
-    }
-
-    private void Look()
-    {
-        if (_told.CurrentCount == 0)
-        {
-            _told.Release();
-        }
     }
 
     /// <summary>Decides what is to be decided of some schedules.</summary>

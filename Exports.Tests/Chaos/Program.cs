@@ -76,7 +76,7 @@ internal static class Program
             .AddWorker(ExportInput.Queue, new WorkerOptions
             {
                 Slots = 4,
-                LeasePeriod = TimeSpan.FromSeconds(2),
+                LeasePeriod = ChaosFaults.Lease(),
                 PollInterval = TimeSpan.FromMilliseconds(100),
                 ShutdownGrace = TimeSpan.FromMilliseconds(200),
                 CancelGrace = TimeSpan.FromSeconds(5),

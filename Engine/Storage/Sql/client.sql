@@ -35,6 +35,10 @@ from engine.runs where run_id = $1
 -- Index: outcome_pkey.
 select state::text, output, error from engine.outcome where run_id = $1
 
+-- name: GetResult
+-- Index: run_pkey, outcome_pkey. No row: there is no such run; nulls: it is not final.
+select o.state::text, o.output, o.error from engine.run r left join engine.outcome o using (run_id) where r.run_id = $1
+
 -- name: CancelRun
 -- Index: live_run_pkey. Locks: the live_run row. A run that never began ends here; another is told, and ends itself.
 with target as materialized (
