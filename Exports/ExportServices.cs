@@ -21,6 +21,7 @@ public static class ExportServices
         services.TryAddSingleton<RunControl>();
         services.TryAddSingleton<AttemptStore>();
         services.TryAddSingleton<BackfillStore>();
+        services.TryAddSingleton<DeliveryStore>();
         services.TryAddSingleton<VerificationStore>();
         services.TryAddSingleton<QuarantineStore>();
         return engine;
@@ -45,6 +46,7 @@ public static class ExportServices
         services.TryAddSingleton<SliceSplitter>();
         services.TryAddSingleton<RunPlanner>();
         services.TryAddSingleton<SliceExporter>();
+        services.TryAddSingleton<ExportPauser>();
         services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);
         services.TryAddScoped<DestinationOfRun>();
         services.TryAddScoped<SliceRounds>();

@@ -1,59 +1,12 @@
 using System.Runtime.CompilerServices;
-using System.Text.RegularExpressions;
 
 namespace Exporter.Engine.Tests.Examples;
 
-/// <summary>
-/// A block of Engine/README.md that follows <c>&lt;!-- example: name --&gt;</c> is the region of that name in this folder. With
-/// UPDATE_TEXTS=1 in the environment the blocks are written anew instead.
-/// </summary>
-public sealed partial class ReadmeTests
+/// <summary>The blocks of Engine/README.md are regions of this folder.</summary>
+public sealed class ReadmeTests
 {
     [Test]
-    public async Task The_readme_shows_the_code_that_is_tested()
-    {
-        var file = Path.Combine(Folder(), "../../Engine/README.md");
-        var regions = new Dictionary<string, string>();
-        foreach (var source in Directory.GetFiles(Folder(), "*.cs"))
-        {
-            foreach (Match region in Region().Matches(await File.ReadAllTextAsync(source)))
-            {
-                regions.Add(region.Groups["name"].Value, Unindented(region.Groups["code"].Value));
-            }
-        }
-
-        var shown = new List<string>();
-        var text = await File.ReadAllTextAsync(file);
-        var expected = Block().Replace(text, block =>
-        {
-            var name = block.Groups["name"].Value;
-            shown.Add(name);
-            return regions.TryGetValue(name, out var code)
-                ? $"<!-- example: {name} -->\n```csharp\n{code}```\n"
-                : throw new InvalidDataException($"No file of Examples has a region \"README {name}\".");
-        });
-        if (Environment.GetEnvironmentVariable("UPDATE_TEXTS") == "1")
-        {
-            await File.WriteAllTextAsync(file, expected);
-            return;
-        }
-
-        Assert.That(text, Is.EqualTo(expected), "Engine/README.md; UPDATE_TEXTS=1 writes its blocks anew");
-        Assert.That(shown, Is.EquivalentTo(regions.Keys), "each example is shown once");
-    }
-
-    private static string Unindented(string code)
-    {
-        var lines = code.TrimEnd().Split('\n');
-        var indent = lines.Where(line => line.Length > 0).Min(line => line.Length - line.TrimStart().Length);
-        return string.Concat(lines.Select(line => (line.Length > 0 ? line[indent..] : line) + "\n"));
-    }
+    public Task The_readme_shows_the_code_that_is_tested() => ShownCode.CheckAsync(Path.Combine(Folder(), "../../Engine/README.md"), Folder());
 
     private static string Folder([CallerFilePath] string file = "") => Path.GetDirectoryName(file)!;
-
-    [GeneratedRegex(@"^ *#region README (?<name>[a-z-]+)\n(?<code>.*?)^ *#endregion", RegexOptions.Multiline | RegexOptions.Singleline)]
-    private static partial Regex Region();
-
-    [GeneratedRegex(@"^<!-- example: (?<name>[a-z-]+) -->\n```csharp\n(?<code>.*?)^```\n", RegexOptions.Multiline | RegexOptions.Singleline)]
-    private static partial Regex Block();
 }

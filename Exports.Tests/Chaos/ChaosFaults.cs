@@ -84,6 +84,8 @@ internal static class ChaosFaults
     // Commits a batch's first half in place of its second now and then: as many rows as there should be, and not the right ones.
     private sealed class BrokenDestination(IDestination inner, Random random) : IDestination
     {
+        public RowOrder Order => inner.Order;
+
         public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) => inner.CheckAsync(cancellationToken);
 
         public async Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken)

@@ -12,6 +12,13 @@ internal sealed record ExportChaosSettings
 
     public int Seed { get; init; } = Environment.TickCount & 0xFFFFFF;
 
+    /// <summary>The kind of destination that all exports go to; null: files and S3 in turn.</summary>
+    public string? Destination { get; init; }
+
+    /// <summary>How many faults there are; exports are started as long as there are some to come. Null: <see cref="Exports"/> exports, and
+    /// faults until they are done.</summary>
+    public int? Cycles { get; init; }
+
     /// <summary>Whether workers commit rows twice in place of others, so that the checks must fail.</summary>
     public bool Broken { get; init; }
 
@@ -26,9 +33,11 @@ internal sealed record ExportChaosSettings
             settings = option.Split('=') switch
             {
                 ["exports", var value] => settings with { Exports = int.Parse(value, CultureInfo.InvariantCulture) },
+                ["destination", var value] => settings with { Destination = value },
+                ["cycles", var value] => settings with { Cycles = int.Parse(value, CultureInfo.InvariantCulture) },
                 ["seed", var value] => settings with { Seed = int.Parse(value, CultureInfo.InvariantCulture) },
                 ["broken"] => settings with { Broken = true },
-                _ => throw new ArgumentException($"\"{option}\" is no option: exports=N, seed=N, broken."),
+                _ => throw new ArgumentException($"\"{option}\" is no option: exports=N, destination=KIND, cycles=N, seed=N, broken."),
             };
         }
 
@@ -40,7 +49,7 @@ internal sealed record ExportChaosSettings
 /// Exports with random intervals, slices, formats and destinations, while workers are killed and frozen, connections to ClickHouse are cut
 /// in mid-stream, ClickHouse refuses memory and S3 answers 503. At the end every row is counted where it lies.
 /// </summary>
-internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase database, LocalClickHouse clickHouse, LocalS3 s3) : IAsyncDisposable
+internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase database, LocalClickHouse clickHouse, Func<Task<LocalS3>> s3) : IAsyncDisposable
 {
     private const int Workers = 2;
     private const int RowsPerHour = 2_000;
@@ -49,8 +58,10 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
     private readonly string _folder = Directory.CreateTempSubdirectory("exporter-chaos-").FullName;
     private readonly string _name = "chaos" + Guid.NewGuid().ToString("N");
     private readonly List<ChaosProcess> _workers = [];
+    private readonly Dictionary<string, IChaosTarget> _targets = [];
     private FaultProxy? _proxy;
     private string _source = "";
+    private int _cycles;
     private int _kills;
     private int _freezes;
 
@@ -58,7 +69,7 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
     {
         await MakeSourceAsync();
         var exports = new List<ChaosExport>();
-        for (var i = 0; i < settings.Exports; i++)
+        for (var i = 0; i < (settings.Cycles is null ? settings.Exports : Workers); i++)
         {
             exports.Add(await StartAsync(i));
         }
@@ -69,20 +80,31 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
         }
 
         using var deadline = new CancellationTokenSource(settings.Patience);
-        while (!deadline.IsCancellationRequested && await UnfinishedAsync() > 0)
+        for (var cycle = 1; !deadline.IsCancellationRequested && (cycle <= settings.Cycles || await UnfinishedAsync() > 0); cycle++)
         {
-            await FaultAsync();
+            if (cycle <= (settings.Cycles ?? int.MaxValue))
+            {
+                await FaultAsync();
+                _cycles++;
+            }
+
             await Task.Delay(_random.Next(200, 1200), CancellationToken.None);
+            if (cycle < settings.Cycles && await UnfinishedAsync() < Workers)
+            {
+                exports.Add(await StartAsync(exports.Count));
+            }
         }
 
-        var verdict = new ExportChaosVerdict(settings, database, clickHouse, $"{_name}.events")
+        var verdict = new ExportChaosVerdict(settings with { Exports = exports.Count }, database, clickHouse, $"{_name}.events")
         {
-            Kills = _kills, Freezes = _freezes, Cuts = _proxy!.Cuts,
+            Cycles = _cycles, Kills = _kills, Freezes = _freezes, Cuts = _proxy!.Cuts,
             S3Faults = Directory.EnumerateFiles(_folder, "faults-*").Sum(file => new FileInfo(file).Length),
         };
         foreach (var export in exports)
         {
-            await verdict.JudgeAsync(export, await FetchAsync(export));
+            var target = _targets[export.Kind];
+            await target.FetchAsync(export.Name, export.Root);
+            await verdict.JudgeAsync(export, export.Root, target.HasManifest);
         }
 
         await verdict.CountAsync();
@@ -94,6 +116,11 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
         foreach (var worker in _workers)
         {
             await worker.DisposeAsync();
+        }
+
+        foreach (var target in _targets.Values)
+        {
+            await target.DisposeAsync();
         }
 
         await (_proxy?.DisposeAsync() ?? ValueTask.CompletedTask);
@@ -117,21 +144,16 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
         var hours = _random.Next(1, 7);
         var from = _random.Next(0, 24 - hours);
         var interval = new DataInterval(Start.AddHours(from), Start.AddHours(from + hours));
-        var toS3 = number % 2 == 1;
+        var kind = settings.Destination ?? (number % 2 == 1 ? "s3" : "files");
         var name = string.Create(CultureInfo.InvariantCulture, $"chaos-{number}");
         var root = Path.Combine(_folder, name);
         Directory.CreateDirectory(root);
-        var bucket = toS3 ? await s3.CreateBucketAsync() : "";
-        await database.Destinations.CreateAsync(
-            toS3
-                ? new Destination
-                {
-                    Name = name, Kind = "s3",
-                    Settings = new() { ["bucket"] = bucket, ["endpoint"] = s3.Endpoint.ToString(), ["part_size"] = 5 * 1024 * 1024 },
-                    Secrets = new Dictionary<string, string> { ["access_key"] = s3.AccessKey, ["secret_key"] = s3.SecretKey },
-                }
-                : new Destination { Name = name, Kind = "files", Settings = new() { ["root"] = root } },
-            "chaos");
+        if (!_targets.TryGetValue(kind, out var target))
+        {
+            _targets[kind] = target = await ChaosTargets.OpenAsync(kind, s3, settings.Seed);
+        }
+
+        await database.Destinations.CreateAsync(await target.MakeAsync(name, root), "chaos");
         var format = _random.Next(3) == 0 ? FileFormat.JsonLines : FileFormat.Parquet;
         var export = await database.Exports.CreateAsync(
             new BatchExport
@@ -144,7 +166,7 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
             },
             name,
             "chaos");
-        return new ChaosExport(await database.Control.StartAsync(export, interval, "chaos"), interval, format, root, bucket);
+        return new ChaosExport(await database.Control.StartAsync(export, interval, "chaos"), interval, target.HasManifest ? format : null, kind, name, root);
     }
 
     private ChaosProcess StartWorker()
@@ -195,29 +217,13 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
                 break;
         }
     }
-
-    // What lies in a bucket is brought to a folder, so that one way of counting does for both.
-    private async Task<string> FetchAsync(ChaosExport export)
-    {
-        if (export.Bucket.Length == 0)
-        {
-            return export.Root;
-        }
-
-        using var client = s3.CreateClient();
-        var page = await client.ListObjectsV2Async(new() { BucketName = export.Bucket });
-        foreach (var found in page.S3Objects ?? [])
-        {
-            var path = Path.Combine(export.Root, found.Key);
-            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            using var content = await client.GetObjectAsync(export.Bucket, found.Key);
-            await using var file = File.Create(path);
-            await content.ResponseStream.CopyToAsync(file);
-        }
-
-        return export.Root;
-    }
 }
 
 /// <summary>An export of the chaos, and where it goes.</summary>
-internal sealed record ChaosExport(Guid RunId, DataInterval Interval, FileFormat Format, string Root, string Bucket);
+/// <param name="RunId">Its run.</param>
+/// <param name="Interval">Its data interval.</param>
+/// <param name="Format">The format of its files; null: it has rows only.</param>
+/// <param name="Kind">The kind of its destination.</param>
+/// <param name="Name">Its name.</param>
+/// <param name="Root">The folder in which it is counted.</param>
+internal sealed record ChaosExport(Guid RunId, DataInterval Interval, FileFormat? Format, string Kind, string Name, string Root);

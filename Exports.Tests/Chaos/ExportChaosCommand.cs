@@ -23,11 +23,20 @@ internal static class ExportChaosCommand
 
         await using var postgres = await LocalPostgres.StartAsync(new LocalPostgresOptions { Durable = true });
         await using var clickHouse = await LocalClickHouse.StartAsync();
-        await using var s3 = await LocalS3.StartAsync();
+        LocalS3? s3 = null;
         await using var database = TestDatabase.Of(await postgres.CreateDatabaseAsync("chaos"));
         await ExportSchema.MigrateAsync(database.ConnectionString);
-        await using var chaos = new ExportChaos(settings, database, clickHouse, s3);
-        var verdict = await chaos.RunAsync();
+        ExportChaosVerdict verdict;
+        try
+        {
+            await using var chaos = new ExportChaos(settings, database, clickHouse, async () => s3 ??= await LocalS3.StartAsync());
+            verdict = await chaos.RunAsync();
+        }
+        finally
+        {
+            await (s3?.DisposeAsync() ?? ValueTask.CompletedTask);
+        }
+
         foreach (var wrong in verdict.Wrong)
         {
             await Console.Error.WriteLineAsync(wrong);

@@ -18,11 +18,20 @@ public sealed class ExportChaosTests
     }
 
     [Test]
-    public async Task A_commit_that_is_broken_on_purpose_is_found()
+    public async Task Every_row_reaches_a_webhook_once_whatever_happens_to_workers_ClickHouse_and_the_receiver()
     {
-        var verdict = await RunAsync(new ExportChaosSettings { Exports = 1, Seed = 11, Broken = true, Patience = TimeSpan.FromMinutes(2) });
+        var verdict = await RunAsync(new ExportChaosSettings { Destination = "webhook", Cycles = 8, Seed = 3, Patience = TimeSpan.FromMinutes(3) });
+        Assert.That(verdict.Wrong, Is.Empty);
+        Assert.That(verdict.IsGood, Is.True, verdict.ToString());
+    }
+
+    [TestCase(null)]
+    [TestCase("webhook")]
+    public async Task A_commit_that_is_broken_on_purpose_is_found(string? destination)
+    {
+        var verdict = await RunAsync(new ExportChaosSettings { Destination = destination, Exports = destination is null ? 1 : 2, Seed = 11, Broken = true, Patience = TimeSpan.FromMinutes(2) });
         Assert.That(verdict.IsGood, Is.False);
-        Assert.That(verdict.Wrong, Has.Some.Contains("other rows than the source"));
+        Assert.That(verdict.Wrong, destination is null ? Has.Some.Contains("other rows than the source") : Is.Not.Empty);
     }
 
     // What was read for nothing, as ClickHouse has counted it in every attempt's query.
@@ -93,7 +102,7 @@ public sealed class ExportChaosTests
     private static async Task<ExportChaosVerdict> RunAsync(ExportChaosSettings settings)
     {
         await using var database = await TestDatabase.NewAsync();
-        await using var chaos = new ExportChaos(settings, database, await TestServers.ClickHouseAsync(), await TestServers.S3Async());
+        await using var chaos = new ExportChaos(settings, database, await TestServers.ClickHouseAsync(), TestServers.S3Async);
         var verdict = await chaos.RunAsync();
         TestContext.Out.WriteLine(verdict);
         return verdict;

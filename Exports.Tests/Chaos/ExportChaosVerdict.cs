@@ -13,11 +13,17 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
     private readonly List<string> _wrong = [];
     private int _exports;
     private long _rows;
+    private long _sourceRows;
+    private long _destinationRows;
+    private long _twice;
+    private long _missing;
     private long _slices;
     private long _attempts;
     private long _failed;
     private long _memory;
     private long _resent;
+
+    public int Cycles { get; init; }
 
     public int Kills { get; init; }
 
@@ -32,10 +38,10 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
     public IReadOnlyList<string> Wrong => _wrong;
 
     // Without a row or a fault, nothing was shown.
-    public bool IsGood => _wrong.Count == 0 && _exports == settings.Exports && _rows > 0 && _slices > _exports && Kills + Freezes + Cuts > 0;
+    public bool IsGood => _wrong.Count == 0 && _exports == settings.Exports && _rows > 0 && _twice == 0 && _missing == 0 && _slices > _exports && Kills + Freezes + Cuts > 0;
 
     /// <summary>Judges one export by its files, brought to a folder.</summary>
-    public async Task JudgeAsync(ChaosExport export, string folder)
+    public async Task JudgeAsync(ChaosExport export, string folder, bool hasManifest)
     {
         var run = await database.Runs.GetAsync(export.RunId);
         if (run.State != "completed")
@@ -45,12 +51,25 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
         }
 
         _exports++;
+        if (hasManifest && !await CheckManifestAsync(export, folder))
+        {
+            return;
+        }
+
+        await CompareAsync(export, folder, run.ExportedRows);
+        _rows += run.ExportedRows;
+        _slices += run.SlicesCommitted;
+        _resent += run.ResentBytes;
+    }
+
+    private async Task<bool> CheckManifestAsync(ChaosExport export, string folder)
+    {
         var files = Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(folder, file)).ToHashSet(StringComparer.Ordinal);
         var manifests = files.Where(file => Path.GetFileName(file) == ManifestDocument.FileName).ToList();
         if (manifests.Count != 1)
         {
             Say(export, $"has {manifests.Count} manifests");
-            return;
+            return false;
         }
 
         var manifest = JsonSerializer.Deserialize<ManifestDocument>(await File.ReadAllBytesAsync(Path.Combine(folder, manifests[0])), ExportJson.Indented)!;
@@ -75,10 +94,7 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
             Say(export, "has other slices in its manifest than in exports.slices");
         }
 
-        await CompareAsync(export, folder, run.ExportedRows);
-        _rows += run.ExportedRows;
-        _slices += run.SlicesCommitted;
-        _resent += run.ResentBytes;
+        return true;
     }
 
     /// <summary>Counts what went wrong on the way.</summary>
@@ -93,17 +109,27 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
 
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"seed {settings.Seed}, exports {_exports} of {settings.Exports}, slices {_slices}, rows {_rows}, kills {Kills}, freezes {Freezes}, cuts {Cuts}, memory limits {_memory}, faults of S3 {S3Faults}, attempts {_attempts} of which {_failed} were lost or failed, bytes sent again {_resent}, wrong {_wrong.Count}");
+        $"{settings.Destination ?? "files and s3"}: seed {settings.Seed}, cycles {Cycles}, exports {_exports} of {settings.Exports}, slices {_slices}, rows in the source {_sourceRows}, rows in the destination {_destinationRows}, twice {_twice}, missing {_missing}, kills {Kills}, freezes {Freezes}, cuts {Cuts}, memory limits {_memory}, faults of S3 {S3Faults}, attempts {_attempts} of which {_failed} were lost or failed, bytes sent again {_resent}, wrong {_wrong.Count}");
 
     // Every key once, and with its own text.
     private async Task CompareAsync(ChaosExport export, string folder, long exported)
     {
         const string Sums = "SELECT count(), uniqExact(id), sum(cityHash64(id, text)) FROM";
-        var (files, kind) = export.Format == FileFormat.Parquet ? ("**/*.parquet", "Parquet") : ("**/*.jsonl.zst", "JSONEachRow");
+        var (files, kind) = export.Format switch
+        {
+            FileFormat.Parquet => ("**/*.parquet", "Parquet"),
+            null => ("rows.jsonl", "JSONEachRow"),
+            _ => ("**/*.jsonl.zst", "JSONEachRow"),
+        };
         var there = await clickHouse.ExecuteAsync($"{Sums} file('{folder}/{files}', '{kind}', 'id UInt64, text String')");
         var source = await clickHouse.ExecuteAsync(string.Create(
             CultureInfo.InvariantCulture,
             $"{Sums} {table} WHERE timestamp >= '{export.Interval.Start:yyyy-MM-dd HH:mm:ss}' AND timestamp < '{export.Interval.End:yyyy-MM-dd HH:mm:ss}'"));
+        var (thereCounts, sourceCounts) = (Numbers(there), Numbers(source));
+        _sourceRows += sourceCounts[0];
+        _destinationRows += thereCounts[0];
+        _twice += thereCounts[0] - thereCounts[1];
+        _missing += sourceCounts[1] - thereCounts[1];
         if (there != source)
         {
             Say(export, $"has other rows than the source (count, keys, hash): {there} instead of {source}");
@@ -114,6 +140,8 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
             Say(export, $"says {exported} rows, and the source has (count, keys, hash) {source}");
         }
     }
+
+    private static long[] Numbers(string row) => [.. row.Split('\t').Take(2).Select(text => long.Parse(text, CultureInfo.InvariantCulture))];
 
     private void Say(ChaosExport export, string what) => _wrong.Add($"run {export.RunId} {what}");
 }

@@ -25,10 +25,15 @@ internal sealed class ExporterCli(string folder, IReadOnlyDictionary<string, str
         return await running.EndAsync(call.Patience ?? Patience);
     }
 
+    // As it is built, with all that it needs: what ASP.NET has is left out beside the tests.
+    public static string Program { get; } = Path.Combine(
+        AppContext.BaseDirectory.Replace($"{Path.DirectorySeparatorChar}Exports.Tests{Path.DirectorySeparatorChar}", $"{Path.DirectorySeparatorChar}Exports{Path.DirectorySeparatorChar}", StringComparison.Ordinal),
+        "exporter.dll");
+
     /// <summary>Starts a command that goes on until it is told to stop; disposing ends it in any case.</summary>
     public CliProcess Start(CliCall call, params string[] arguments)
     {
-        var start = new ProcessStartInfo("dotnet", ["exec", Path.Combine(AppContext.BaseDirectory, "exporter.dll"), .. arguments])
+        var start = new ProcessStartInfo("dotnet", ["exec", Program, .. arguments])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

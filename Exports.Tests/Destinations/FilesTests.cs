@@ -85,6 +85,53 @@ public sealed class FilesTests
         Assert.That(Directory.Exists(missing), Is.False);
     }
 
+    [Test]
+    public async Task A_folder_that_vanishes_half_way_is_named_and_not_made_again()
+    {
+        await using var sink = await OpenAsync(1, 1);
+        await WriteAsync(sink, "row");
+        Directory.Delete(_root, recursive: true);
+        try
+        {
+            Assert.That(() => sink.CommitAsync(CancellationToken.None), Throws.InstanceOf<IOException>());
+            var next = await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync(2, 2));
+            Assert.That((next!.Setting, Directory.Exists(_root)), Is.EqualTo(("root", false)));
+        }
+        finally
+        {
+            Directory.CreateDirectory(_root);
+        }
+    }
+
+    [Test]
+    [Platform("Linux")]
+    public async Task Where_a_mount_is_asked_for_nothing_is_written_beside_it()
+    {
+        var shared = Directory.CreateDirectory($"/dev/shm/exporter-{Guid.NewGuid():N}").FullName;
+        try
+        {
+            await using var mounted = new FilesDestination(new FilesOptions { Root = shared, Mounted = true }, new FormatOptions());
+            Assert.That(await mounted.CheckAsync(CancellationToken.None).ToListAsync(), Has.All.Property(nameof(CheckResult.Ok)).True);
+        }
+        finally
+        {
+            Directory.Delete(shared, recursive: true);
+        }
+
+        // Nothing is mounted below /usr, and no test makes a folder there.
+        await using var bare = new FilesDestination(new FilesOptions { Root = "/usr/share", Mounted = true }, new FormatOptions());
+        var last = (await bare.CheckAsync(CancellationToken.None).ToListAsync())[^1];
+        Assert.That((last.Step, last.Detail), Is.EqualTo(
+            ("connect", "Nothing is mounted at /usr/share. Setting: root. Mount it on every machine that a worker runs on; then the run goes on from its last slice.")));
+    }
+
+    [TestCase(116, "The mounted folder is gone.")]
+    [TestCase(107, "The mounted folder is gone.")]
+    [TestCase(30, "The file system is read-only.")]
+    [TestCase(122, "The disk quota is used up.")]
+    public void What_the_file_system_says_names_the_root(int code, string problem) =>
+        Assert.That(_destination.Classify(new IOException("It failed", code)), Is.EqualTo(new ExportError(ErrorKind.User, $"{problem} It failed.", "root", _destination.Classify(new IOException("It failed", code))!.Advice)));
+
     // /dev/full fails every write as a full disk does.
     [Test]
     [Platform("Linux")]

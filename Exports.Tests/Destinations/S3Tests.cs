@@ -89,6 +89,84 @@ public sealed class S3Tests
     }
 
     [Test]
+    public async Task A_frozen_attempt_of_a_small_slice_that_comes_back_replaces_nothing()
+    {
+        await using var zombie = Make();
+        await using var frozen = await OpenAsync(zombie, token: 1);
+        await WriteSmallAsync(frozen, "late");
+        await using var destination = Make();
+        await using var next = await OpenAsync(destination, token: 2);
+        await WriteSmallAsync(next, "whole");
+        var receipt = await next.CommitAsync(CancellationToken.None);
+        await destination.FinishAsync(new RunManifest { Export = "events", Interval = Day, RunId = Guid.NewGuid(), Slices = [receipt] }, CancellationToken.None);
+        var before = await StoredAsync();
+
+        var error = await Assert.ThrowsAsync<Amazon.S3.AmazonS3Exception>(() => frozen.CommitAsync(CancellationToken.None));
+        Assert.That(zombie.Classify(error!), Is.EqualTo(new ExportError(ErrorKind.Transient, "Another attempt has written this object meanwhile.")));
+        Assert.That(before, Has.Count.EqualTo(2), "the slice and the manifest");
+        Assert.That(await StoredAsync(), Is.EqualTo(before));
+    }
+
+    [Test]
+    public async Task A_frozen_attempt_that_saw_no_rows_removes_nothing_when_it_comes_back()
+    {
+        await using var zombie = Make();
+        await using var frozen = await OpenAsync(zombie, token: 1);
+        await using var destination = Make();
+        var receipt = await ExportAsync(destination, token: 2);
+
+        Assert.That(() => frozen.CommitAsync(CancellationToken.None), Throws.InstanceOf<IOException>());
+        Assert.That(await StoredAsync(), Is.EqualTo(new[] { (receipt.File!, receipt.Sha256!) }));
+    }
+
+    [Test]
+    public async Task A_lost_answer_to_a_small_slice_is_no_failure_when_the_object_is_there()
+    {
+        var lost = 0;
+        var http = new FaultyS3Client(request =>
+            request.Method == HttpMethod.Put && request.RequestUri!.AbsolutePath.EndsWith("slice-00000.jsonl", StringComparison.Ordinal) && Interlocked.Increment(ref lost) < 4
+                ? Fault.LoseAnswer
+                : Fault.None);
+        await using var destination = Make(http);
+        await using var sink = await OpenAsync(destination, token: 1);
+        await WriteSmallAsync(sink, "row");
+        var receipt = await sink.CommitAsync(CancellationToken.None);
+
+        Assert.That(http.Faults, Is.GreaterThan(0));
+        Assert.That(await StoredAsync(), Is.EqualTo(new[] { (receipt.File!, receipt.Sha256!) }));
+    }
+
+    [Test]
+    public async Task A_manifest_replaces_only_the_one_that_lay_there()
+    {
+        await using var destination = Make();
+        var receipt = await ExportAsync(destination);
+        var manifest = new RunManifest { Export = "events", Interval = Day, RunId = Guid.NewGuid(), Slices = [receipt] };
+        var conditions = new List<string>();
+        await using var watched = Make(new FaultyS3Client(request =>
+        {
+            if (request.Method == HttpMethod.Put && request.RequestUri!.AbsolutePath.EndsWith("manifest.json", StringComparison.Ordinal))
+            {
+                conditions.Add(request.Headers.TryGetValues("If-None-Match", out var none) ? $"none {none.Single()}" : request.Headers.Contains("If-Match") ? "match" : "");
+            }
+
+            return Fault.None;
+        }));
+        await watched.FinishAsync(manifest, CancellationToken.None);
+        await watched.FinishAsync(manifest, CancellationToken.None);
+
+        Assert.That(conditions, Is.EqualTo(new[] { "none *", "match" }));
+    }
+
+    [Test]
+    public async Task A_check_tries_whether_conditions_are_honoured()
+    {
+        await using var destination = Make();
+        var results = await destination.CheckAsync(CancellationToken.None).ToListAsync();
+        Assert.That(results.Single(result => result.Step == "write").Detail, Does.EndWith("conditional writes are honoured."));
+    }
+
+    [Test]
     public async Task A_server_that_asks_for_fewer_requests_is_throttling()
     {
         await using var destination = Make(new FaultyS3Client(request => FaultyS3Client.IsPart(request) ? Fault.Throttle : Fault.None));
@@ -149,6 +227,14 @@ public sealed class S3Tests
     [TestCase("region", "")]
     [TestCase("prefix", "a/../b")]
     [TestCase("secret_key", "")]
+    [TestCase("encryption", "sse_c")]
+    [TestCase("encryption", "aes")]
+    [TestCase("kms_key", "key")]
+    [TestCase("storage_class", "standard-ia")]
+    [TestCase("storage_class", "DEEP_ARCHIVE")]
+    [TestCase("expected_bucket_owner", "me")]
+    [TestCase("role_arn", "exports")]
+    [TestCase("prefix", "a/{nothing}")]
     public void A_setting_out_of_range_is_refused_by_name(string setting, string value) => Assert.That(
         () => Open(setting, value), Throws.TypeOf<UserErrorException>().With.Property(nameof(UserErrorException.Setting)).EqualTo(setting));
 
@@ -167,6 +253,12 @@ public sealed class S3Tests
 
     private static Task<ISliceSink> OpenAsync(IDestination destination, long token) => destination.OpenSliceAsync(
         new SliceAddress("events", Day, 0, 1, token), TestBatches.Schema, CancellationToken.None);
+
+    private static async Task WriteSmallAsync(ISliceSink sink, string text)
+    {
+        using var batch = TestBatches.Rows(text.Length, 10, textLength: 20 + text.Length);
+        await sink.WriteAsync(batch, CancellationToken.None);
+    }
 
     // 12 MB: two whole parts and the start of a third.
     private static async Task WriteAsync(ISliceSink sink, int from)

@@ -16,6 +16,27 @@ public sealed class SliceKeysTests
         Keys.Slice(new SliceAddress("events", Day, 7, Attempt: 3, FencingToken: 9)),
         Is.EqualTo("team/exports/events/20260101T000000Z-20260102T000000Z/slice-00007.parquet"));
 
+    [TestCase("", "ev/20260101T000000Z-20260102T000000Z/")]
+    [TestCase("lake/{table}", "lake/db.events/ev/20260101T000000Z-20260102T000000Z/")]
+    [TestCase("{export}/date={year}-{month}-{day}/hour={hour}", "ev/date=2026-01-01/hour=00/20260101T000000Z-20260102T000000Z/")]
+    [TestCase("a/{interval_start}_{interval_end}/{export}", "a/20260101T000000Z_20260102T000000Z/ev/")]
+    [TestCase("a-{export}/interval={interval}", "a-ev/interval=20260101T000000Z-20260102T000000Z/")]
+    public void A_prefix_may_have_places_and_each_interval_of_each_export_keeps_a_folder_of_its_own(string prefix, string folder) =>
+        Assert.That(new SliceKeys("prefix", prefix, ".parquet").Folder("ev", Day, "db.events"), Is.EqualTo(folder));
+
+    [TestCase("", "")]
+    [TestCase("lake/{table}", "lake/")]
+    [TestCase("lake/x{year}", "lake/")]
+    [TestCase("a/b", "a/b/")]
+    public void What_all_keys_have_in_common_ends_at_the_first_place(string prefix, string start) =>
+        Assert.That(new SliceKeys("prefix", prefix, ".parquet").Start, Is.EqualTo(start));
+
+    [TestCase("{unknown}")]
+    [TestCase("{year")]
+    [TestCase("a}")]
+    public void A_place_that_is_not_known_is_refused_by_name(string prefix) => Assert.That(
+        () => new SliceKeys("prefix", prefix, ".parquet"), Throws.TypeOf<UserErrorException>().With.Property(nameof(UserErrorException.Setting)).EqualTo("prefix"));
+
     [TestCase("..")]
     [TestCase(".")]
     [TestCase("")]

@@ -40,6 +40,8 @@ internal static class KeysCommand
                 parts.Add(new RotationProgress("destinations", seen, rotated));
                 (seen, rotated) = await session.Quarantine.RotateAsync(cancellationToken).ConfigureAwait(false);
                 parts.Add(new RotationProgress("bad_rows", seen, rotated));
+                (seen, rotated) = await session.Deliveries.RotateAsync(cancellationToken).ConfigureAwait(false);
+                parts.Add(new RotationProgress("dead_letters", seen, rotated));
                 session.Output.Answer(parts, output =>
                 {
                     output.Table(

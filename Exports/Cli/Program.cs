@@ -40,6 +40,7 @@ internal static class Program
             ExportCommands.All(),
             BackfillCommands.All(),
             RunCommands.All(),
+            DeadLetterCommands.All(),
             DoctorCommand.Doctor(),
             Demo.DemoCommand.Command(),
             Demo.DevCommand.Command(),

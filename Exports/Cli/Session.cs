@@ -49,6 +49,8 @@ internal sealed class Session : IAsyncDisposable
 
     public RunControl Control => new(Data, Engine, Runs);
 
+    public DeliveryStore Deliveries => new(Data, Codec, Destinations);
+
     public BackfillStore Backfills => new(Data, Engine, Runs);
 
     /// <summary>The source, which the caller disposes of.</summary>

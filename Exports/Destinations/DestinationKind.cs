@@ -59,6 +59,9 @@ public sealed record DestinationSetting(string Name, SettingType Type, string De
     /// <summary>Whether there is no default. Default false.</summary>
     public bool Required { get; init; }
 
+    /// <summary>Whether it is asked for, beside those that are required, when a destination is made in a terminal. Default false.</summary>
+    public bool Asked { get; init; }
+
     /// <summary>Whether it is encrypted at rest and never shown; then it is text. Default false.</summary>
     public bool Secret { get; init; }
 

@@ -1,6 +1,7 @@
 using Exporter.Exports.Destinations.Files;
 using Exporter.Exports.Destinations.Postgres;
 using Exporter.Exports.Destinations.S3;
+using Exporter.Exports.Destinations.Webhook;
 using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Destinations;
@@ -14,6 +15,7 @@ public static class DestinationKinds
         FilesOptions.Kind,
         S3Options.Kind,
         PostgresOptions.Kind,
+        WebhookOptions.Kind,
     ];
 
     /// <summary>A kind by its name.</summary>

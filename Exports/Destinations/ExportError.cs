@@ -23,7 +23,11 @@ public enum ErrorKind
 /// <param name="Advice">For <see cref="ErrorKind.User"/>: what to do.</param>
 /// <param name="RetryAfter">For <see cref="ErrorKind.Throttled"/>: how long the other side wants us to wait.</param>
 public sealed record ExportError(
-    ErrorKind Kind, string Message, string? Setting = null, string? Advice = null, TimeSpan? RetryAfter = null);
+    ErrorKind Kind, string Message, string? Setting = null, string? Advice = null, TimeSpan? RetryAfter = null)
+{
+    /// <summary>Whether the other side wants no more, now or ever: the export's schedule is paused. Default false.</summary>
+    public bool PausesExport { get; init; }
+}
 
 /// <summary>An error that the user can mend: the message names the setting and says what to do.</summary>
 /// <param name="setting">The setting to change, as in configuration files.</param>

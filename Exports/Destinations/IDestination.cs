@@ -9,6 +9,9 @@ namespace Exporter.Exports.Destinations;
 /// </summary>
 public interface IDestination : IAsyncDisposable
 {
+    /// <summary>In which order rows must come. Default any: a slice is committed as a whole.</summary>
+    RowOrder Order => RowOrder.Any;
+
     /// <summary>Whether schemas are to say of each field what its type was at the source, for types that Arrow has not. Default false.</summary>
     bool TakesSourceTypes => false;
 
@@ -84,8 +87,28 @@ public sealed record CommittedSlice(SliceReceipt Receipt, string? Note);
 /// <param name="FencingToken">Grows at every claim of the run.</param>
 public sealed record SliceAddress(string Export, DataInterval Interval, int Slice, int Attempt, long FencingToken)
 {
+    /// <summary>The source's table, with its database or without; for names that have it. Default nothing.</summary>
+    public string Table { get; init; } = "";
+
+    /// <summary>For a destination that delivers a slice in pieces: where it says how far it is. Null when nobody keeps it; then
+    /// every attempt begins at the front.</summary>
+    public ISliceProgress? Progress { get; init; }
+
     /// <summary>The same for every attempt of the step that exports the slice, and for no other step; null when it is not known.</summary>
     public string? StepKey { get; init; }
+}
+
+/// <summary>In which order rows come to a destination.</summary>
+public enum RowOrder
+{
+    /// <summary>As the source is quickest; another one in every attempt.</summary>
+    Any,
+
+    /// <summary>Within a slice, the same in every attempt: by the cursor column, the key, and all other columns. Slices come side by side.</summary>
+    InSlice,
+
+    /// <summary>The same, and one slice after another.</summary>
+    InRun,
 }
 
 /// <summary>What a whole run left in the destination.</summary>
@@ -96,6 +119,9 @@ public sealed record RunManifest
 
     /// <summary>The run's data interval.</summary>
     public required DataInterval Interval { get; init; }
+
+    /// <summary>The source's table, as in <see cref="SliceAddress.Table"/>.</summary>
+    public string Table { get; init; } = "";
 
     /// <summary>The run.</summary>
     public required Guid RunId { get; init; }

@@ -32,7 +32,7 @@ public sealed record DataInterval
     /// <inheritdoc />
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"[{Start:yyyy-MM-ddTHH:mm:ss.FFFFFFFZ}, {End:yyyy-MM-ddTHH:mm:ss.FFFFFFFZ})");
 
-    private static string Key(DateTimeOffset time) => time.ToString(
+    internal static string Key(DateTimeOffset time) => time.ToString(
         time.Ticks % TimeSpan.TicksPerSecond == 0 ? "yyyyMMddTHHmmssZ" : "yyyyMMddTHHmmssfffffffZ",
         CultureInfo.InvariantCulture);
 }

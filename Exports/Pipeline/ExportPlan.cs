@@ -1,3 +1,4 @@
+using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 using Exporter.Exports.Sources;
 
@@ -6,19 +7,29 @@ namespace Exporter.Exports.Pipeline;
 /// <summary>What a run does, recorded once: every attempt sees the same columns and the same slices.</summary>
 /// <param name="Columns">The columns with their types as they were when the run was planned.</param>
 /// <param name="Slices">In order, numbered from 0; at least one.</param>
-internal sealed record ExportPlan(IReadOnlyList<DescribedColumn> Columns, IReadOnlyList<Slice> Slices);
+internal sealed record ExportPlan(IReadOnlyList<DescribedColumn> Columns, IReadOnlyList<Slice> Slices)
+{
+    /// <summary>In which order the destination wants rows.</summary>
+    public RowOrder RowOrder { get; init; }
+}
 
 /// <summary>What all slices of a run have in common.</summary>
 /// <param name="RunId">The batch export run that they belong to.</param>
 /// <param name="Order">What it is to do.</param>
 /// <param name="Columns">The columns with their types.</param>
 /// <param name="Planned">How many slices its plan has.</param>
-internal sealed record RunWork(Guid RunId, RunOrder Order, IReadOnlyList<DescribedColumn> Columns, int Planned);
+/// <param name="RowOrder">In which order the destination wants rows.</param>
+internal sealed record RunWork(Guid RunId, RunOrder Order, IReadOnlyList<DescribedColumn> Columns, int Planned, RowOrder RowOrder)
+{
+    /// <summary>Whether a slice is delivered in pieces: what was sent cannot be replaced.</summary>
+    public bool InPieces => RowOrder != RowOrder.Any;
+}
 
 /// <summary>What became of a slice: it was exported, or split in two.</summary>
 /// <param name="Receipt">What it left in the destination; null when it was split.</param>
 /// <param name="Halves">The slices that take its place; null when it was exported.</param>
-internal sealed record SliceOutcome(SliceReceipt? Receipt, IReadOnlyList<Slice>? Halves);
+/// <param name="Progress">While it is neither: what a destination that delivers in pieces said last of how far it is.</param>
+internal sealed record SliceOutcome(SliceReceipt? Receipt, IReadOnlyList<Slice>? Halves, string? Progress = null);
 
 /// <summary>A slice that is in the destination.</summary>
 /// <param name="Slice">The slice, with what the source had of it when it was counted last.</param>

@@ -18,7 +18,7 @@ internal sealed class ExportWorkflow(RunStore runs, RunPlanner planner, SliceRou
             () => runs.BeginAsync(transaction, run.RunId, input, run.ScheduledFor, step.CancellationToken))).ConfigureAwait(false);
 
         var plan = await run.StepAsync("plan", step => ErrorClassifier.SortedAsync(
-            () => Heartbeats.WhileAsync(step, PlanAsync(step, order))), SliceRounds.OptionsFor(order.Interval)).ConfigureAwait(false);
+            () => PlanAsync(step, order)), SliceRounds.OptionsFor(order.Interval)).ConfigureAwait(false);
         await run.StepInTransactionAsync("record plan", async (step, transaction) =>
         {
             await runs.PlanAsync(transaction, run.RunId, plan.Slices, step.CancellationToken).ConfigureAwait(false);
@@ -28,7 +28,7 @@ internal sealed class ExportWorkflow(RunStore runs, RunPlanner planner, SliceRou
         run.Log(LogLevel.Information, string.Create(
             CultureInfo.InvariantCulture, $"{order.Interval}: {plan.Slices.Sum(slice => slice.ExpectedRows)} rows in {plan.Slices.Count} slices."));
 
-        var work = new RunWork(run.RunId, order, plan.Columns, plan.Slices.Count);
+        var work = new RunWork(run.RunId, order, plan.Columns, plan.Slices.Count, plan.RowOrder);
         var exported = await rounds.ExportAsync(run, work, plan.Slices).ConfigureAwait(false);
         exported = await rounds.SettleAsync(run, work, exported).ConfigureAwait(false);
         await rounds.FinishAsync(run, work, exported).ConfigureAwait(false);
@@ -42,11 +42,16 @@ internal sealed class ExportWorkflow(RunStore runs, RunPlanner planner, SliceRou
         })).ConfigureAwait(false);
     }
 
-    private async Task<ExportPlan> PlanAsync(IStepContext step, RunOrder order) => await planner.PlanAsync(
-        order.Export,
-        order.Interval,
-        order.Export.Settings.MaxFileBytes is null ? null : await runs.WrittenRowBytesAsync(order.Export, step.CancellationToken).ConfigureAwait(false),
-        step.CancellationToken).ConfigureAwait(false);
+    private async Task<ExportPlan> PlanAsync(IStepContext step, RunOrder order)
+    {
+        var destination = await rounds.OpenAsync(step, order).ConfigureAwait(false);
+        var planning = planner.PlanAsync(
+            order.Export,
+            order.Interval,
+            order.Export.Settings.MaxFileBytes is null ? null : await runs.WrittenRowBytesAsync(order.Export, step.CancellationToken).ConfigureAwait(false),
+            step.CancellationToken);
+        return await Heartbeats.WhileAsync(step, planning).ConfigureAwait(false) with { RowOrder = destination.Order };
+    }
 
     // Late are rows more than planned; a slice of the plan and what it was split into count as one.
     private static ExportOutput Output(ExportPlan plan, IReadOnlyList<ExportedSlice> exported) => new(

@@ -12,23 +12,24 @@ namespace Exporter.Exports.Pipeline;
 
 /// <summary>One attempt of one slice: read, write, commit at the destination, then commit here. Reading goes on while writing.</summary>
 internal sealed class SliceExporter(
-    ClickHouseSource source, RunStore runs, QuarantineStore quarantine, AttemptStore attempts, SliceSplitter splitter, MemoryBudget memory,
-    Lanes lanes, TimeProvider time, ILogger<SliceExporter> log)
+    ClickHouseSource source, RunStore runs, DeliveryStore deliveries, QuarantineStore quarantine, AttemptStore attempts, SliceSplitter splitter,
+    MemoryBudget memory, Lanes lanes, TimeProvider time, ILogger<SliceExporter> log)
 {
     /// <summary>Exports a slice, or splits it in two when it is too much for one attempt; what an earlier attempt has recorded is
     /// answered.</summary>
     public async Task<SliceOutcome> ExportAsync(IStepContext step, RunWork work, Slice slice, IDestination destination)
     {
-        if (step.TryGetCheckpoint<SliceOutcome>(out var recorded))
+        if (step.TryGetCheckpoint<SliceOutcome>(out var recorded) && recorded is not { Receipt: null, Halves: null })
         {
             return recorded;
         }
 
         using var lane = await lanes.TakeAsync(step).ConfigureAwait(false);
         var id = new AttemptId(work.RunId, slice.Number, step.RunId, step.FencingToken, step.Attempt);
+        var progress = new SliceProgress(step, deliveries, work.RunId, slice.Number, recorded?.Progress);
         var address = new SliceAddress(work.Order.Export.Name, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken)
         {
-            StepKey = step.IdempotencyKey,
+            Table = work.Order.Export.Model.Table ?? "", Progress = progress, StepKey = step.IdempotencyKey,
         };
         try
         {
@@ -38,7 +39,8 @@ internal sealed class SliceExporter(
                 ?? await MoveAsync(step, work, slice, address, destination, attempt).ConfigureAwait(false);
             return new SliceOutcome(receipt, null);
         }
-        catch (Exception error) when (!step.CancellationToken.IsCancellationRequested && SliceSplitter.Asks(error, step.Attempt))
+        catch (Exception error) when (
+            !step.CancellationToken.IsCancellationRequested && progress.Last is null && SliceSplitter.Asks(error, step.Attempt))
         {
             if (await SplitAsync(step, work, slice, address, destination, error).ConfigureAwait(false) is { } split)
             {
@@ -98,7 +100,7 @@ internal sealed class SliceExporter(
             }
 
             // Its halves are smaller; of a single row nothing is.
-            if (receipt.Bytes > settings.MaxFileBytes && receipt.Rows > 1 && await splitter.CanSplitAsync(work, slice, stop.Token).ConfigureAwait(false))
+            if (receipt.Bytes > settings.MaxFileBytes && receipt.Rows > 1 && !work.InPieces && await splitter.CanSplitAsync(work, slice, stop.Token).ConfigureAwait(false))
             {
                 throw new SliceTooLargeException($"its file has {receipt.Bytes:N0} bytes, more than max_file_bytes");
             }
@@ -119,7 +121,8 @@ internal sealed class SliceExporter(
         }
     }
 
-    // What attempts of the whole slice have left is removed first: from the record on, only its halves are exported.
+    // What attempts of the whole slice have left is removed first: from the record on, only its halves are exported. A slice of which
+    // pieces are delivered is not split: the halves would bring them again.
     private async Task<SliceOutcome?> SplitAsync(
         IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, Exception cause)
     {
@@ -148,7 +151,8 @@ internal sealed class SliceExporter(
             export = order.Export.Name, run = step.RunId, slice = slice.Number, attempt = step.Attempt, epoch = step.FencingToken,
         });
         var nested = destination.TakesNestedValues && order.Export.Format.Nested == NestedValues.Native;
-        var query = QueryBuilder.Rows(order.Export.Model, work.Columns, slice, keyHash: true, nested: nested);
+        var rows = QueryBuilder.Rows(order.Export.Model, work.Columns, slice, keyHash: true, nested: nested);
+        var query = work.InPieces ? QueryBuilder.InOrder(rows, order.Export.Model, work.Columns) : rows;
         return await Heartbeats.WhileAsync(step, source.ReadAsync(query, queryId, comment, stop)).ConfigureAwait(false);
     }
 

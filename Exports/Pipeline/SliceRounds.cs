@@ -10,7 +10,7 @@ namespace Exporter.Exports.Pipeline;
 /// Exports slices, then the halves of those that were split, until none is left; and exports those again whose rows at the source
 /// are not those that were exported. Everything is a recorded step, so all of it goes on where it was.
 /// </summary>
-internal sealed class SliceRounds(SliceExporter exporter, SliceCounter counter, RunStore runs, DestinationOfRun destinations)
+internal sealed class SliceRounds(SliceExporter exporter, SliceCounter counter, RunStore runs, DestinationOfRun destinations, ExportPauser pauser)
 {
     // A source whose rows of a past interval change three times while it is exported goes on changing.
     private const int MostRounds = 3;
@@ -40,10 +40,13 @@ internal sealed class SliceRounds(SliceExporter exporter, SliceCounter counter, 
         var exported = new List<ExportedSlice>();
         while (slices.Count > 0)
         {
-            var outcomes = await run.StepsAsync("slice", slices, work.Order.Export.Settings.ParallelSlices, async (step, slice) =>
+            var parallel = work.RowOrder == RowOrder.InRun ? 1 : work.Order.Export.Settings.ParallelSlices;
+            var outcomes = await run.StepsAsync("slice", slices, parallel, async (step, slice) =>
             {
                 var destination = await OpenAsync(step, work.Order).ConfigureAwait(false);
-                return await ErrorClassifier.SortedAsync(() => exporter.ExportAsync(step, work, slice, destination), destination).ConfigureAwait(false);
+                return await ErrorClassifier.SortedAsync(
+                    () => pauser.PausingAsync(work.Order.Export, destination, () => exporter.ExportAsync(step, work, slice, destination)),
+                    destination).ConfigureAwait(false);
             }, OptionsFor(work.Order.Interval)).ConfigureAwait(false);
             exported.AddRange(slices.Zip(outcomes)
                 .Where(pair => pair.Second.Receipt is not null)
@@ -99,7 +102,7 @@ internal sealed class SliceRounds(SliceExporter exporter, SliceCounter counter, 
             var difference = string.Create(
                 CultureInfo.InvariantCulture,
                 $"{changed.Count} slices differ from the source, such as slice {first.Slice.Number}: {first.Rows} rows were exported and the source has {first.Slice.ExpectedRows} now");
-            if (round == MostRounds)
+            if (round == MostRounds || work.InPieces)
             {
                 throw new NonRetryableException(
                     $"{difference}{(first.Rows == first.Slice.ExpectedRows ? ", with other keys or versions" : "")}: rows of the interval are still changing. Setting: settle_delay. Make it longer, and export the interval again.");
@@ -128,6 +131,7 @@ internal sealed class SliceRounds(SliceExporter exporter, SliceCounter counter, 
                 new RunManifest
                 {
                     Export = work.Order.Export.Name, Interval = work.Order.Interval, RunId = work.RunId,
+                    Table = work.Order.Export.Model.Table ?? "",
                     Slices = [.. exported.Select(one => one.Receipt)],
                 },
                 step.CancellationToken).ConfigureAwait(false);

@@ -25,7 +25,9 @@ internal sealed class VerifyWorkflow(VerificationStore verifications, ClickHouse
 
         var columns = input.Kind != VerificationKind.Resend ? order.Columns : await run.StepAsync("describe", step => ErrorClassifier.SortedAsync(
             () => source.DescribeAsync(order.Order.Export.Model, step.CancellationToken)), SliceRounds.OptionsFor(order.Order.Interval)).ConfigureAwait(false);
-        var work = new RunWork(input.RunId, order.Order, columns, order.Planned);
+        var rowOrder = await run.StepAsync(
+            "destination", async step => (await rounds.OpenAsync(step, order.Order).ConfigureAwait(false)).Order).ConfigureAwait(false);
+        var work = new RunWork(input.RunId, order.Order, columns, order.Planned, rowOrder);
         var there = await run.StepAsync(
             "load", step => verifications.LeavesAsync<ExportedSlice>(input.RunId, step.CancellationToken)).ConfigureAwait(false);
         return await CompleteAsync(run, input, await LookAsync(run, input.Kind, work, there).ConfigureAwait(false)).ConfigureAwait(false);
@@ -42,8 +44,9 @@ internal sealed class VerifyWorkflow(VerificationStore verifications, ClickHouse
             differing.Count,
             differing.Sum(one => Math.Max(0, one.Slice.ExpectedRows - one.Rows)),
             differing.Sum(one => Math.Max(0, one.Rows - one.Slice.ExpectedRows)));
-        if (kind == VerificationKind.Compare)
+        if (kind == VerificationKind.Compare || work.InPieces)
         {
+            // What was delivered in pieces cannot be replaced; sent again, its rows would be there twice.
             return found with { Outcome = differing.Count == 0 ? VerificationOutcome.Unchanged : VerificationOutcome.Changed };
         }
 

@@ -34,6 +34,18 @@ internal static class QueryBuilder
             slice.HashBuckets > 1 ? [("hash_buckets", slice.HashBuckets), ("hash_bucket", slice.HashBucket)] : []);
     }
 
+    /// <summary>
+    /// The same rows in the same order in every attempt: by the cursor column and the key, where they are among the columns, then by all
+    /// others. Rows that are equal in all of them may change places, which nobody can see.
+    /// </summary>
+    public static SourceQuery InOrder(SourceQuery rows, SourceModel model, IReadOnlyList<DescribedColumn> columns)
+    {
+        var first = model.KeyColumns.Prepend(model.CursorColumn).Distinct(StringComparer.Ordinal).Select(Quote)
+            .Select(name => columns.FirstOrDefault(column => column.Expression == name || column.Expression == name.Trim('`'))?.Alias).OfType<string>();
+        var order = first.Concat(columns.Select(column => column.Alias)).Distinct(StringComparer.Ordinal).Select(Quote);
+        return rows with { Sql = $"SELECT *\nFROM (\n{rows.Sql}\n)\nORDER BY {string.Join(", ", order)}" };
+    }
+
     /// <summary>The query of a model for people to read: without the casts, which depend on the table's types.</summary>
     public static SourceQuery Preview(SourceModel model)
     {

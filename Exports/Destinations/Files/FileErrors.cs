@@ -4,6 +4,8 @@ namespace Exporter.Exports.Destinations.Files;
 internal static class FileErrors
 {
     private const int NotPermitted = 1;
+    private const int StaleHandle = 116;
+    private const int NotConnected = 107;
     private const int AccessDenied = 13;
     private const int FileTooLarge = 27;
     private const int NoSpace = 28;
@@ -25,6 +27,7 @@ internal static class FileErrors
             NoSpace or WindowsDiskFull => User(error, "The disk is full.", FilesOptions.RootSetting, "Free some space there, or export to another folder; then the run goes on from its last slice."),
             QuotaExceeded => User(error, "The disk quota is used up.", FilesOptions.RootSetting, "Raise the quota, or export to another folder; then the run goes on from its last slice."),
             ReadOnlyFileSystem => ReadOnly(error),
+            StaleHandle or NotConnected => User(error, "The mounted folder is gone.", FilesOptions.RootSetting, "Mount it again; then the run goes on from its last slice."),
             AccessDenied or NotPermitted => Denied(error),
             NameTooLong => TooLong(error),
             FileTooLarge => User(error, "The file system refuses a file as large as this slice.", FilesOptions.RootSetting, "Export to a file system that takes larger files, or make slices smaller."),

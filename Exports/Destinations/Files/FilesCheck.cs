@@ -4,7 +4,7 @@ using System.Security.Cryptography;
 namespace Exporter.Exports.Destinations.Files;
 
 /// <summary>Tries in a folder what an export does, under a hidden name of its own.</summary>
-internal sealed class FilesCheck(FilesDestination destination, string root, string prefix)
+internal sealed class FilesCheck(FilesDestination destination, string root, string prefix, Action checkRoot)
 {
     private const int Bytes = 64 * 1024;
     private readonly byte[] _content = RandomNumberGenerator.GetBytes(Bytes);
@@ -37,14 +37,7 @@ internal sealed class FilesCheck(FilesDestination destination, string root, stri
 
     private Task<string> Connect()
     {
-        if (!Directory.Exists(root))
-        {
-            throw new UserErrorException(
-                FilesOptions.RootSetting,
-                File.Exists(root) ? $"{root} is a file." : $"There is no folder {root}.",
-                "Create or mount it on every machine that a worker runs on.");
-        }
-
+        checkRoot();
         var free = new DriveInfo(root).AvailableFreeSpace / (1024.0 * 1024 * 1024);
         return Task.FromResult(string.Create(CultureInfo.InvariantCulture, $"{root} is there, with {free:F1} GiB free."));
     }

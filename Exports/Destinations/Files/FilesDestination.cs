@@ -18,12 +18,12 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
     public bool TakesNestedValues => true;
 
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
-        new FilesCheck(this, _root, _keys.Start).RunAsync(cancellationToken);
+        new FilesCheck(this, _root, _keys.Start, CheckRoot).RunAsync(cancellationToken);
 
     public Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken) => Task.Run(
         ISliceSink () =>
         {
-            var folder = FolderOf(address.Export, address.Interval);
+            var folder = FolderOf(address.Export, address.Interval, address.Table);
             foreach (var left in Names(folder).Where(name => TemporaryName.IsOlder(name, address)))
             {
                 File.Delete(Path.Combine(folder, left));
@@ -36,7 +36,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
     public async Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken)
     {
         var document = ManifestDocument.Of(manifest);
-        var folder = FolderOf(manifest.Export, manifest.Interval);
+        var folder = FolderOf(manifest.Export, manifest.Interval, manifest.Table);
         CheckFiles(document);
 
         // A manifest must not stand beside files that it does not list, so these go first; readers of the old one are told by
@@ -84,17 +84,27 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
 
     private static IEnumerable<string> Names(string folder) => Directory.EnumerateFiles(folder).Select(path => Path.GetFileName(path)).ToList();
 
-    private string FolderOf(string export, DataInterval interval)
+    private string FolderOf(string export, DataInterval interval, string table)
+    {
+        CheckRoot();
+        var folder = Path.Combine(_root, _keys.Folder(export, interval, table).TrimEnd('/'));
+        FileFolder.Create(_root, folder);
+        return folder;
+    }
+
+    // The folder of a mount is there too when nothing is mounted; then what is written lies below it, and on another disk.
+    private void CheckRoot()
     {
         if (!Directory.Exists(_root))
         {
             throw new UserErrorException(
-                FilesOptions.RootSetting, $"There is no folder {_root}.", "Create or mount it on every machine that a worker runs on.");
+                FilesOptions.RootSetting, File.Exists(_root) ? $"{_root} is a file." : $"There is no folder {_root}.", "Create or mount it on every machine that a worker runs on.");
         }
 
-        var folder = Path.Combine(_root, _keys.Folder(export, interval).TrimEnd('/'));
-        FileFolder.Create(_root, folder);
-        return folder;
+        if (options.Mounted && !DriveInfo.GetDrives().Any(drive => drive.Name.Length > 1 && (_root + '/').StartsWith(drive.Name.TrimEnd('/') + '/', StringComparison.Ordinal)))
+        {
+            throw new UserErrorException(FilesOptions.RootSetting, $"Nothing is mounted at {_root}.", "Mount it on every machine that a worker runs on; then the run goes on from its last slice.");
+        }
     }
 
     private void CheckFiles(ManifestDocument document)

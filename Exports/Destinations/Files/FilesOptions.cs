@@ -5,6 +5,7 @@ internal sealed record FilesOptions
 {
     public const string RootSetting = "root";
     public const string PrefixSetting = "prefix";
+    public const string MountedSetting = "mounted";
 
     public static DestinationKind Kind { get; } = new()
     {
@@ -13,7 +14,8 @@ internal sealed record FilesOptions
         Settings =
         [
             new(RootSetting, SettingType.Text, "The folder, as an absolute path; it must be there.") { Required = true },
-            new(PrefixSetting, SettingType.Text, "Folders below the root, separated by slashes. Default none."),
+            new(PrefixSetting, SettingType.Text, $"Folders below the root, separated by slashes, with places such as {{year}}: {SliceKeys.Places}. Default none."),
+            new(MountedSetting, SettingType.Boolean, "Whether the root must lie in a mounted file system, so that nothing is written while that is not there. Default false."),
         ],
         Open = (destination, format) => new FilesDestination(DestinationOptions.Read<FilesOptions>(destination).Validate(), format),
     };
@@ -24,6 +26,9 @@ internal sealed record FilesOptions
 
     /// <summary>Folders below it. Default none.</summary>
     public string Prefix { get; init; } = "";
+
+    /// <summary>Whether the root must lie on another file system than the machine's own. Default false.</summary>
+    public bool Mounted { get; init; }
 
     public FilesOptions Validate()
     {

@@ -7,19 +7,34 @@ using Exporter.Exports.Formats;
 
 namespace Exporter.Exports.Destinations.S3;
 
+/// <summary>What lay under a key at some moment: what a conditional write may replace.</summary>
+/// <param name="ETag">The server's tag of it; null when nothing lay there.</param>
+internal sealed record ObjectState(string? ETag);
+
 /// <summary>The requests that exports make of one bucket, with what servers and the SDK do differently smoothed out.</summary>
 internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDisposable
 {
     // Written into every object: says after a lost answer whose bytes lie under the key.
     private const string WriterMetadata = "exporter-writer";
 
-    private readonly AmazonS3Client _client = options.CreateClient(http);
+    private readonly AmazonS3Client _client = S3Client.Create(options, http);
+    private readonly SemaphoreSlim _trying = new(1);
+    private bool? _conditional = options.ConditionalWrites;
 
     /// <summary>Bytes of a part.</summary>
     public long PartSize => options.PartSize;
 
+    /// <summary>Parts of one upload that are sent at once.</summary>
+    public int ParallelParts => options.ParallelParts;
+
     /// <summary>Writes an object in one request.</summary>
-    public Task PutAsync(string key, Stream content, Guid writer, string contentType, CancellationToken cancellationToken)
+    /// <param name="key">Its key.</param>
+    /// <param name="content">Its bytes; may be read again.</param>
+    /// <param name="writer">Says later whose bytes they are.</param>
+    /// <param name="contentType">Its content type.</param>
+    /// <param name="only">Only while this lies there; null: whatever lies there.</param>
+    /// <param name="cancellationToken">Cancels the request.</param>
+    public async Task PutAsync(string key, Stream content, Guid writer, string contentType, ObjectState? only, CancellationToken cancellationToken)
     {
         var request = new PutObjectRequest
         {
@@ -28,16 +43,66 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
             InputStream = content,
             AutoCloseStream = false,
             ContentType = contentType,
-            UseChunkEncoding = !options.IsCompatible,
+            UseChunkEncoding = options.IsChunked,
+            IfMatch = only?.ETag,
+            IfNoneMatch = only is { ETag: null } ? "*" : null,
+            ExpectedBucketOwner = options.ExpectedBucketOwner,
+            StorageClass = StorageClass,
+            ServerSideEncryptionMethod = Encryption,
+            ServerSideEncryptionKeyManagementServiceKeyId = options.KmsKey,
         };
         request.Metadata.Add(WriterMetadata, writer.ToString("N"));
-        return _client.PutObjectAsync(request, cancellationToken);
+        var bytes = content.Length;
+        try
+        {
+            await _client.PutObjectAsync(request, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception) when (only is not null && !cancellationToken.IsCancellationRequested)
+        {
+            // The first answer may be lost; then the repeat finds its own object in the way.
+            if (!await IsFromAsync(key, writer, bytes, cancellationToken).ConfigureAwait(false))
+            {
+                throw;
+            }
+        }
+    }
+
+    /// <summary>
+    /// What lies under a key, for a write that replaces nothing else; null when the server does not honour conditions. That is tried
+    /// once, unless a setting says it.
+    /// </summary>
+    public async Task<ObjectState?> StateAsync(string key, string start, CancellationToken cancellationToken) =>
+        await IsConditionalAsync(start, cancellationToken).ConfigureAwait(false)
+            ? new ObjectState((await HeadAsync(key, cancellationToken).ConfigureAwait(false))?.ETag)
+            : null;
+
+    /// <summary>Whether the server honours conditions on PUT; tried below <paramref name="start"/> by an object that is removed again.</summary>
+    public async Task<bool> IsConditionalAsync(string start, CancellationToken cancellationToken)
+    {
+        await _trying.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            return _conditional ??= await TryConditionsAsync($"{start}.exporter-try-{Guid.NewGuid():N}", cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            _trying.Release();
+        }
     }
 
     /// <summary>Begins an upload in parts and answers its id.</summary>
     public async Task<string> BeginAsync(string key, Guid writer, CancellationToken cancellationToken)
     {
-        var request = new InitiateMultipartUploadRequest { BucketName = options.Bucket, Key = key, ContentType = S3Destination.SliceContentType };
+        var request = new InitiateMultipartUploadRequest
+        {
+            BucketName = options.Bucket,
+            Key = key,
+            ContentType = S3Destination.SliceContentType,
+            ExpectedBucketOwner = options.ExpectedBucketOwner,
+            StorageClass = StorageClass,
+            ServerSideEncryptionMethod = Encryption,
+            ServerSideEncryptionKeyManagementServiceKeyId = options.KmsKey,
+        };
         request.Metadata.Add(WriterMetadata, writer.ToString("N"));
         return (await _client.InitiateMultipartUploadAsync(request, cancellationToken).ConfigureAwait(false)).UploadId;
     }
@@ -56,7 +121,8 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
                 PartNumber = number,
                 PartSize = bytes.Length,
                 InputStream = content,
-                UseChunkEncoding = !options.IsCompatible,
+                UseChunkEncoding = options.IsChunked,
+                ExpectedBucketOwner = options.ExpectedBucketOwner,
             },
             cancellationToken).ConfigureAwait(false);
         return new PartETag(answer);
@@ -71,7 +137,10 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
         try
         {
             await _client.CompleteMultipartUploadAsync(
-                new CompleteMultipartUploadRequest { BucketName = options.Bucket, Key = key, UploadId = upload, PartETags = parts },
+                new CompleteMultipartUploadRequest
+                {
+                    BucketName = options.Bucket, Key = key, UploadId = upload, PartETags = parts, ExpectedBucketOwner = options.ExpectedBucketOwner,
+                },
                 cancellationToken).ConfigureAwait(false);
         }
         catch (Exception) when (!cancellationToken.IsCancellationRequested)
@@ -88,7 +157,12 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
     {
         try
         {
-            await _client.AbortMultipartUploadAsync(options.Bucket, key, upload, cancellationToken).ConfigureAwait(false);
+            await _client.AbortMultipartUploadAsync(
+                new AbortMultipartUploadRequest
+                {
+                    BucketName = options.Bucket, Key = key, UploadId = upload, ExpectedBucketOwner = options.ExpectedBucketOwner,
+                },
+                cancellationToken).ConfigureAwait(false);
         }
         catch (AmazonS3Exception error) when (error.StatusCode == HttpStatusCode.NotFound && error.ErrorCode != "NoSuchBucket")
         {
@@ -100,7 +174,7 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
     public async IAsyncEnumerable<(string Key, string Upload)> UploadsAsync(
         string prefix, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var request = new ListMultipartUploadsRequest { BucketName = options.Bucket, Prefix = prefix };
+        var request = new ListMultipartUploadsRequest { BucketName = options.Bucket, Prefix = prefix, ExpectedBucketOwner = options.ExpectedBucketOwner };
         ListMultipartUploadsResponse page;
         do
         {
@@ -120,7 +194,10 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
     public async IAsyncEnumerable<(string Key, long Bytes)> ObjectsAsync(
         string prefix, [EnumeratorCancellation] CancellationToken cancellationToken, int page = 1000)
     {
-        var request = new ListObjectsV2Request { BucketName = options.Bucket, Prefix = prefix, MaxKeys = page };
+        var request = new ListObjectsV2Request
+        {
+            BucketName = options.Bucket, Prefix = prefix, MaxKeys = page, ExpectedBucketOwner = options.ExpectedBucketOwner,
+        };
         ListObjectsV2Response answer;
         do
         {
@@ -138,20 +215,69 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
     /// <summary>An object's bytes.</summary>
     public async Task<byte[]> ReadAsync(string key, CancellationToken cancellationToken)
     {
-        using var answer = await _client.GetObjectAsync(options.Bucket, key, cancellationToken).ConfigureAwait(false);
+        using var answer = await _client.GetObjectAsync(
+            new GetObjectRequest { BucketName = options.Bucket, Key = key, ExpectedBucketOwner = options.ExpectedBucketOwner }, cancellationToken).ConfigureAwait(false);
         using var content = new MemoryStream();
         await answer.ResponseStream.CopyToAsync(content, cancellationToken).ConfigureAwait(false);
         return content.ToArray();
     }
 
-    /// <summary>Whether there is an object.</summary>
-    public async Task<bool> ExistsAsync(string key, CancellationToken cancellationToken) =>
-        await HeadAsync(key, cancellationToken).ConfigureAwait(false) is not null;
+    /// <summary>The server's tag of an object; null when there is none.</summary>
+    public async Task<string?> TagAsync(string key, CancellationToken cancellationToken) =>
+        (await HeadAsync(key, cancellationToken).ConfigureAwait(false))?.ETag;
 
     /// <summary>Removes an object; nothing when it is not there.</summary>
-    public Task DeleteAsync(string key, CancellationToken cancellationToken) => _client.DeleteObjectAsync(options.Bucket, key, cancellationToken);
+    public Task DeleteAsync(string key, CancellationToken cancellationToken) => _client.DeleteObjectAsync(
+        new DeleteObjectRequest { BucketName = options.Bucket, Key = key, ExpectedBucketOwner = options.ExpectedBucketOwner }, cancellationToken);
 
-    public void Dispose() => _client.Dispose();
+    public void Dispose()
+    {
+        _client.Dispose();
+        _trying.Dispose();
+    }
+
+    private S3StorageClass? StorageClass => options.StorageClass is { } name ? S3StorageClass.FindValue(name) : null;
+
+    private ServerSideEncryptionMethod? Encryption => options.Encryption switch
+    {
+        "sse_s3" => ServerSideEncryptionMethod.AES256,
+        "sse_kms" => ServerSideEncryptionMethod.AWSKMS,
+        _ => null,
+    };
+
+    // A server that knows conditions refuses both: there is something already, and it is not what was named.
+    private async Task<bool> TryConditionsAsync(string key, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await PutTryAsync(null).ConfigureAwait(false);
+            return await IsRefusedAsync(new ObjectState(null)).ConfigureAwait(false)
+                && await IsRefusedAsync(new ObjectState("\"00000000000000000000000000000000\"")).ConfigureAwait(false);
+        }
+        finally
+        {
+            await DeleteAsync(key, CancellationToken.None).ConfigureAwait(false);
+        }
+
+        async Task PutTryAsync(ObjectState? only)
+        {
+            using var content = new MemoryStream("exporter"u8.ToArray());
+            await PutAsync(key, content, Guid.NewGuid(), S3Destination.SliceContentType, only, cancellationToken).ConfigureAwait(false);
+        }
+
+        async Task<bool> IsRefusedAsync(ObjectState only)
+        {
+            try
+            {
+                await PutTryAsync(only).ConfigureAwait(false);
+                return false;
+            }
+            catch (AmazonS3Exception error) when (error.StatusCode is HttpStatusCode.PreconditionFailed or HttpStatusCode.NotImplemented or HttpStatusCode.BadRequest)
+            {
+                return error.StatusCode == HttpStatusCode.PreconditionFailed;
+            }
+        }
+    }
 
     private async Task<bool> IsFromAsync(string key, Guid writer, long bytes, CancellationToken cancellationToken)
     {
@@ -171,7 +297,8 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
     {
         try
         {
-            return await _client.GetObjectMetadataAsync(options.Bucket, key, cancellationToken).ConfigureAwait(false);
+            return await _client.GetObjectMetadataAsync(
+                new GetObjectMetadataRequest { BucketName = options.Bucket, Key = key, ExpectedBucketOwner = options.ExpectedBucketOwner }, cancellationToken).ConfigureAwait(false);
         }
         catch (AmazonS3Exception error) when (error.StatusCode == HttpStatusCode.NotFound)
         {

@@ -48,8 +48,10 @@ internal sealed class S3Check(S3Destination destination, S3Bucket bucket, string
     private async Task<string> WriteAsync(CancellationToken cancellationToken)
     {
         using var content = new MemoryStream(Content);
-        await bucket.PutAsync(Key, content, _id, S3Destination.SliceContentType, cancellationToken).ConfigureAwait(false);
-        return $"{Key} was written.";
+        await bucket.PutAsync(Key, content, _id, S3Destination.SliceContentType, null, cancellationToken).ConfigureAwait(false);
+        return await bucket.IsConditionalAsync(start, cancellationToken).ConfigureAwait(false)
+            ? $"{Key} was written; conditional writes are honoured."
+            : $"{Key} was written; conditional writes are not honoured, so slices smaller than a part are not fenced.";
     }
 
     private async Task<string> ReadAsync(CancellationToken cancellationToken)

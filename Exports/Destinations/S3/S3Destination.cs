@@ -35,13 +35,18 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
             }
         }
 
-        return new S3SliceSink(this, _bucket, format, schema, address, key);
+        // Here and not at the commit: a frozen attempt that comes back must not remove the manifest of a finished run.
+        await ManifestGoneAsync(_keys.Manifest(address.Export, address.Interval, address.Table), cancellationToken).ConfigureAwait(false);
+        var before = await _bucket.StateAsync(key, _keys.Start, cancellationToken).ConfigureAwait(false);
+        return new S3SliceSink(_bucket, format, schema, address, key, before);
     }
 
     public async Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken)
     {
         var document = ManifestDocument.Of(manifest);
-        var folder = _keys.Folder(manifest.Export, manifest.Interval);
+        var folder = _keys.Folder(manifest.Export, manifest.Interval, manifest.Table);
+        var manifestKey = _keys.Manifest(manifest.Export, manifest.Interval, manifest.Table);
+        var before = await _bucket.StateAsync(manifestKey, _keys.Start, cancellationToken).ConfigureAwait(false);
         var found = new Dictionary<string, long>(StringComparer.Ordinal);
         await foreach (var (key, bytes) in _bucket.ObjectsAsync(folder, cancellationToken).ConfigureAwait(false))
         {
@@ -54,7 +59,11 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
         var listed = document.Files.Select(file => file.File).ToHashSet(StringComparer.Ordinal);
         foreach (var stale in found.Keys.Where(key => SliceKeys.IsSliceName(key[folder.Length..]) && !listed.Contains(key)))
         {
-            await ManifestGoneAsync(manifest.Export, manifest.Interval, cancellationToken).ConfigureAwait(false);
+            if (await ManifestGoneAsync(manifestKey, cancellationToken).ConfigureAwait(false))
+            {
+                before = before is null ? null : new ObjectState(null);
+            }
+
             await _bucket.DeleteAsync(stale, cancellationToken).ConfigureAwait(false);
         }
 
@@ -67,8 +76,7 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
         }
 
         using var content = new MemoryStream(document.ToBytes());
-        var manifestKey = _keys.Manifest(manifest.Export, manifest.Interval);
-        await _bucket.PutAsync(manifestKey, content, manifest.RunId, "application/json", cancellationToken).ConfigureAwait(false);
+        await _bucket.PutAsync(manifestKey, content, manifest.RunId, "application/json", before, cancellationToken).ConfigureAwait(false);
         _changing.TryRemove(manifestKey, out _);
     }
 
@@ -82,16 +90,16 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
         return ValueTask.CompletedTask;
     }
 
-    /// <summary>Removes the manifest of an earlier export of the interval before the first of its objects changes, so that a
-    /// manifest never lies.</summary>
-    internal async Task ManifestGoneAsync(string export, DataInterval interval, CancellationToken cancellationToken)
+    // The manifest of an earlier export of the interval goes before the first of its objects changes, so that a manifest never lies.
+    private async Task<bool> ManifestGoneAsync(string key, CancellationToken cancellationToken)
     {
-        var key = _keys.Manifest(export, interval);
-        if (!_changing.ContainsKey(key))
+        if (_changing.ContainsKey(key))
         {
-            await _bucket.DeleteAsync(key, cancellationToken).ConfigureAwait(false);
-            _changing[key] = true;
+            return false;
         }
+
+        await _bucket.DeleteAsync(key, cancellationToken).ConfigureAwait(false);
+        return _changing[key] = true;
     }
 
     private void CheckFiles(ManifestDocument document, Dictionary<string, long> found)

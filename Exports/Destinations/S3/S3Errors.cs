@@ -1,7 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using Amazon.Runtime;
+using Amazon.Runtime.Internal;
 using Amazon.S3;
+using Amazon.SecurityToken;
 
 namespace Exporter.Exports.Destinations.S3;
 
@@ -12,6 +14,8 @@ internal static class S3Errors
     {
         UserErrorException user => new(ErrorKind.User, user.Problem, user.Setting, user.Advice),
         AmazonS3Exception s3 => Sort(s3, options),
+        AmazonSecurityTokenServiceException { StatusCode: HttpStatusCode.Forbidden or HttpStatusCode.BadRequest } sts => User(
+            S3Options.RoleSetting, $"The role cannot be assumed: {sts.Message}", "Let these keys assume it, with this external id, or correct role_arn."),
         AmazonServiceException service => new(ErrorKind.Transient, service.Message),
 
         // The SDK's search for keys in the environment ends so.
@@ -38,7 +42,9 @@ internal static class S3Errors
             S3Options.RegionSetting, $"The bucket {options.Bucket} is not in {options.Region}: {error.Message}", "Give the bucket's region."),
         ("RequestTimeTooSkewed", _) => new(ErrorKind.Transient, "This machine's clock differs from the server's by more than S3 allows."),
         ("SlowDown" or "TooManyRequests" or "RequestLimitExceeded" or "Throttling" or "ServiceUnavailable", _)
-            or (_, HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests) => new(ErrorKind.Throttled, $"{Place(options)} asks for fewer requests."),
+            or (_, HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests) => new(
+                ErrorKind.Throttled, $"{Place(options)} asks for fewer requests.", RetryAfter: WaitOf(error)),
+        ("PreconditionFailed" or "ConditionalRequestConflict", _) => new(ErrorKind.Transient, "Another attempt has written this object meanwhile."),
         ("NoSuchUpload", _) => new(ErrorKind.Transient, "The upload is gone: another attempt has opened this slice."),
         (_, HttpStatusCode.Forbidden or HttpStatusCode.Unauthorized) => User(
             S3Options.AccessKeySetting,
@@ -51,6 +57,10 @@ internal static class S3Errors
         (_, 0) => new(ErrorKind.Transient, error.Message),
         _ => new(ErrorKind.Bug, $"{Place(options)} refused a request with {error.ErrorCode}: {error.Message}"),
     };
+
+    private static TimeSpan? WaitOf(AmazonS3Exception error) => error.InnerException is HttpErrorResponseException { Response: { } answer }
+        ? RetryAfter.Of(answer.GetHeaderValue("Retry-After"), TimeProvider.System)
+        : null;
 
     private static string Place(S3Options options) => options.Endpoint ?? "Amazon S3";
 

@@ -1,8 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Serialization;
-using Amazon;
-using Amazon.Runtime;
-using Amazon.S3;
+using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Destinations.S3;
 
@@ -17,6 +15,17 @@ internal sealed class S3Options
     public const string AccessKeySetting = "access_key";
     public const string SecretKeySetting = "secret_key";
     public const string PartSizeSetting = "part_size";
+    public const string ParallelPartsSetting = "parallel_parts";
+    public const string EncryptionSetting = "encryption";
+    public const string KmsKeySetting = "kms_key";
+    public const string StorageClassSetting = "storage_class";
+    public const string OwnerSetting = "expected_bucket_owner";
+    public const string RoleSetting = "role_arn";
+    public const string ExternalIdSetting = "external_id";
+    public const string StsEndpointSetting = "sts_endpoint";
+    public const string ChunkedSetting = "chunked";
+    public const string ConditionalSetting = "conditional_writes";
+    public const string TimeoutSetting = "timeout_seconds";
 
     // What S3 asks of every part but the last; and what a lane may hold twice.
     private const long LeastPartSize = 5 * 1024 * 1024;
@@ -29,13 +38,24 @@ internal sealed class S3Options
         Settings =
         [
             new(BucketSetting, SettingType.Text, "The bucket; it must be there.") { Required = true },
-            new(PrefixSetting, SettingType.Text, "Folders in the bucket, separated by slashes. Default none."),
-            new(RegionSetting, SettingType.Text, "The bucket's region. Default us-east-1."),
-            new(EndpointSetting, SettingType.Text, "The URL of a server other than Amazon's, with http or https. Default Amazon's."),
+            new(PrefixSetting, SettingType.Text, $"Folders in the bucket, separated by slashes, with places such as {{year}}: {SliceKeys.Places}. Default none."),
+            new(RegionSetting, SettingType.Text, "The bucket's region. Default us-east-1.") { Asked = true },
+            new(EndpointSetting, SettingType.Text, "The URL of a server other than Amazon's, with http or https. Default Amazon's.") { Asked = true },
             new(PathStyleSetting, SettingType.Boolean, "Whether the bucket stands in the path instead of the host name. Default true with an endpoint, else false."),
-            new(AccessKeySetting, SettingType.Text, "The access key. Default what the machine's environment has.") { Secret = true },
-            new(SecretKeySetting, SettingType.Text, "The secret of the access key. Default what the machine's environment has.") { Secret = true },
-            new(PartSizeSetting, SettingType.Number, "Bytes of a part of an upload, held twice for each slice in work. Default 16777216; from 5242880 to 536870912."),
+            new(AccessKeySetting, SettingType.Text, "The access key. Default what the machine's environment has.") { Secret = true, Asked = true },
+            new(SecretKeySetting, SettingType.Text, "The secret of the access key. Default what the machine's environment has.") { Secret = true, Asked = true },
+            new(PartSizeSetting, SettingType.Number, "Bytes of a part of an upload. Default 16777216; from 5242880 to 536870912."),
+            new(ParallelPartsSetting, SettingType.Number, "Parts of a slice that are sent at once; each slice in work holds one part more. Default 1; from 1 to 16."),
+            new(EncryptionSetting, SettingType.Text, "How the server encrypts what it stores: sse_s3 or sse_kms. Default what the bucket says."),
+            new(KmsKeySetting, SettingType.Text, "With sse_kms, the key's id or ARN. Default the account's own key for S3."),
+            new(StorageClassSetting, SettingType.Text, "The storage class, such as STANDARD_IA. Default the bucket's."),
+            new(OwnerSetting, SettingType.Text, "The account that must own the bucket, 12 digits; else every request is refused. Default any."),
+            new(RoleSetting, SettingType.Text, "A role to assume with the keys at hand, as an ARN. Default none."),
+            new(ExternalIdSetting, SettingType.Text, "The external id that the role asks for. Default none."),
+            new(StsEndpointSetting, SettingType.Text, "The URL that roles are assumed at. Default Amazon's in the region."),
+            new(ChunkedSetting, SettingType.Boolean, "Whether bodies are sent in chunks with a checksum behind, which older servers refuse. Default false with an endpoint, else true."),
+            new(ConditionalSetting, SettingType.Boolean, "Whether the server honours If-Match and If-None-Match on PUT. Default what a try at the run's start says."),
+            new(TimeoutSetting, SettingType.Number, "Seconds until an answer must be there. Default 300; from 1 to 3600."),
         ],
         Open = (destination, format) => new S3Destination(DestinationOptions.Read<S3Options>(destination).Validate(), format),
     };
@@ -56,12 +76,38 @@ internal sealed class S3Options
 
     public long PartSize { get; init; } = 16 * 1024 * 1024;
 
-    /// <summary>
-    /// Whether the server is not Amazon's. Then every body is signed as one piece and no checksum trailer is added: Ceph and
-    /// other servers refuse the SDK's newer ways.
-    /// </summary>
+    public int ParallelParts { get; init; } = 1;
+
+    public string? Encryption { get; init; }
+
+    public string? KmsKey { get; init; }
+
+    public string? StorageClass { get; init; }
+
+    public string? ExpectedBucketOwner { get; init; }
+
+    public string? RoleArn { get; init; }
+
+    public string? ExternalId { get; init; }
+
+    public string? StsEndpoint { get; init; }
+
+    public bool? Chunked { get; init; }
+
+    public bool? ConditionalWrites { get; init; }
+
+    public int TimeoutSeconds { get; init; } = 300;
+
+    /// <summary>Whether the server is not Amazon's.</summary>
     [JsonIgnore]
     public bool IsCompatible => Endpoint is not null;
+
+    /// <summary>
+    /// Whether bodies go in chunks with a checksum behind. Otherwise every body is signed as one piece and no checksum is added: Ceph 16
+    /// and other servers refuse the SDK's newer ways.
+    /// </summary>
+    [JsonIgnore]
+    public bool IsChunked => Chunked ?? !IsCompatible;
 
     public S3Options Validate()
     {
@@ -95,39 +141,65 @@ internal sealed class S3Options
                 string.Create(CultureInfo.InvariantCulture, $"Use {LeastPartSize} to {MostPartSize} bytes."));
         }
 
+        CheckStorage();
+        CheckRole();
+        ModelCheck.Range(ParallelPartsSetting, ParallelParts, 1, 16);
+        ModelCheck.Range(TimeoutSetting, TimeoutSeconds, 1, 3_600);
         return this;
     }
 
-    /// <summary>A client with these settings; it connects when it is first used.</summary>
-    public AmazonS3Client CreateClient(HttpClientFactory? http)
+    private void CheckStorage()
     {
-        var configuration = new AmazonS3Config
+        if (Encryption == "sse_c")
         {
-            ForcePathStyle = ForcePathStyle ?? IsCompatible,
-            RetryMode = RequestRetryMode.Standard,
-            MaxErrorRetry = 3,
-            ConnectTimeout = TimeSpan.FromSeconds(15),
-            Timeout = TimeSpan.FromMinutes(5),
-        };
-        if (http is not null)
-        {
-            configuration.HttpClientFactory = http;
+            throw new UserErrorException(
+                EncryptionSetting,
+                "Encryption with a key of your own in every request (SSE-C) is not offered: whoever reads would need that key, and losing it loses the data.",
+                "Use sse_kms with a key of yours in kms_key.");
         }
 
-        if (IsCompatible)
+        if (Encryption is not (null or "sse_s3" or "sse_kms"))
         {
-            configuration.ServiceURL = Endpoint;
-            configuration.AuthenticationRegion = Region;
-            configuration.RequestChecksumCalculation = RequestChecksumCalculation.WHEN_REQUIRED;
-            configuration.ResponseChecksumValidation = ResponseChecksumValidation.WHEN_REQUIRED;
-        }
-        else
-        {
-            configuration.RegionEndpoint = RegionEndpoint.GetBySystemName(Region);
+            throw new UserErrorException(EncryptionSetting, $"There is no encryption \"{Encryption}\".", "Use sse_s3 or sse_kms, or leave it out.");
         }
 
-        return string.IsNullOrEmpty(AccessKey)
-            ? new AmazonS3Client(configuration)
-            : new AmazonS3Client(new BasicAWSCredentials(AccessKey, SecretKey), configuration);
+        if (KmsKey is not null && Encryption != "sse_kms")
+        {
+            throw new UserErrorException(KmsKeySetting, "A kms_key is given, but encryption is not sse_kms.", "Set encryption to sse_kms, or leave kms_key out.");
+        }
+
+        if (StorageClass is not null && (StorageClass.Length == 0 || StorageClass.Any(letter => !char.IsAsciiLetterUpper(letter) && !char.IsAsciiDigit(letter) && letter != '_')))
+        {
+            throw new UserErrorException(StorageClassSetting, $"\"{StorageClass}\" cannot be a storage class.", "Use a name such as STANDARD_IA.");
+        }
+
+        if (StorageClass is "GLACIER" or "DEEP_ARCHIVE")
+        {
+            throw new UserErrorException(
+                StorageClassSetting, $"What is stored as {StorageClass} cannot be read back.", "Use GLACIER_IR, or move objects there later by a rule of the bucket.");
+        }
+    }
+
+    private void CheckRole()
+    {
+        if (ExpectedBucketOwner is not null && (ExpectedBucketOwner.Length != 12 || !ExpectedBucketOwner.All(char.IsAsciiDigit)))
+        {
+            throw new UserErrorException(OwnerSetting, $"\"{ExpectedBucketOwner}\" is no account.", "Give the 12 digits of the account that owns the bucket.");
+        }
+
+        if (RoleArn is not null && !(RoleArn.StartsWith("arn:", StringComparison.Ordinal) && RoleArn.Contains(":role/", StringComparison.Ordinal)))
+        {
+            throw new UserErrorException(RoleSetting, $"\"{RoleArn}\" is no role.", "Give its ARN, such as arn:aws:iam::123456789012:role/exports.");
+        }
+
+        if (RoleArn is null && (ExternalId ?? StsEndpoint) is not null)
+        {
+            throw new UserErrorException(RoleSetting, "role_arn is missing.", $"Give the role, or leave {ExternalIdSetting} and {StsEndpointSetting} out.");
+        }
+
+        if (StsEndpoint is not null && !(Uri.TryCreate(StsEndpoint, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https"))
+        {
+            throw new UserErrorException(StsEndpointSetting, $"\"{StsEndpoint}\" is no URL.", "Begin it with http:// or https://.");
+        }
     }
 }

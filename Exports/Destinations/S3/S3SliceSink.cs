@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using Amazon.S3.Model;
 using Apache.Arrow;
@@ -8,9 +9,11 @@ namespace Exporter.Exports.Destinations.S3;
 
 /// <summary>
 /// A slice on its way into one object: in one request when it is smaller than a part, else in parts, which nobody sees before
-/// the upload is complete. While a part is sent the next one is encoded, so two parts are held at most, and a row group.
+/// the upload is complete. While parts are sent the next one is encoded, so one more is held than is sent, and a row group. An attempt that was
+/// frozen meanwhile finds that its upload is gone, or, where the server knows conditions, that another object lies there than when it began.
 /// </summary>
-internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, FormatOptions format, Schema schema, SliceAddress address, string key) : ISliceSink
+internal sealed class S3SliceSink(
+    S3Bucket bucket, FormatOptions format, Schema schema, SliceAddress address, string key, ObjectState? before) : ISliceSink
 {
     // S3's limit for one upload.
     private const int MostParts = 10_000;
@@ -18,15 +21,17 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
     private static readonly TimeSpan AbortLimit = TimeSpan.FromSeconds(20);
     private readonly Guid _writer = Guid.NewGuid();
     private readonly CancellationTokenSource _closing = new();
-    private readonly List<PartETag> _parts = [];
+    private readonly SemaphoreSlim _room = new(bucket.ParallelParts);
+    private readonly ConcurrentBag<PartETag> _parts = [];
+    private readonly List<Task> _sending = [];
     private EncodedSlice? _encoded;
-    private Task _sending = Task.CompletedTask;
     private string? _upload;
     private int _partNumber;
     private bool _ended;
+    private long _bytesSent;
 
     // Of parts that S3 has acknowledged; what the SDK repeats inside a request is not seen.
-    public long BytesSent { get; private set; }
+    public long BytesSent => Interlocked.Read(ref _bytesSent);
 
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
@@ -46,11 +51,7 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
         ObjectDisposedException.ThrowIf(_ended, this);
         if (_encoded is null)
         {
-            if (await bucket.ExistsAsync(key, cancellationToken).ConfigureAwait(false))
-            {
-                await destination.ManifestGoneAsync(address.Export, address.Interval, cancellationToken).ConfigureAwait(false);
-                await bucket.DeleteAsync(key, cancellationToken).ConfigureAwait(false);
-            }
+            await RemoveAsync(cancellationToken).ConfigureAwait(false);
 
             _ended = true;
             return EncodedSlice.EmptyReceipt(address.Slice);
@@ -58,7 +59,6 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
 
         await _encoded.CompleteAsync(cancellationToken).ConfigureAwait(false);
         await SendFullPartsAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
-        await destination.ManifestGoneAsync(address.Export, address.Interval, cancellationToken).ConfigureAwait(false);
         if (_upload is null)
         {
             await PutAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
@@ -75,7 +75,7 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
     public async ValueTask DisposeAsync()
     {
         await _closing.CancelAsync().ConfigureAwait(false);
-        await _sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(_sending).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _encoded?.Dispose();
         _encoded = null;
         if (!_ended)
@@ -85,6 +85,22 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
         }
 
         _closing.Dispose();
+        _room.Dispose();
+    }
+
+    // No server removes an object on a condition, so what lies there is looked at first.
+    private async Task RemoveAsync(CancellationToken cancellationToken)
+    {
+        var now = await bucket.TagAsync(key, cancellationToken).ConfigureAwait(false);
+        if (before is not null && now != before.ETag)
+        {
+            throw new IOException($"{key} has changed since this attempt began: another has written it.");
+        }
+
+        if (now is not null)
+        {
+            await bucket.DeleteAsync(key, cancellationToken).ConfigureAwait(false);
+        }
     }
 
     private async Task SendFullPartsAsync(ChunkedStream output, CancellationToken cancellationToken)
@@ -97,7 +113,12 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
 
     private async Task SendPartAsync(ChunkedStream output, long size, CancellationToken cancellationToken)
     {
-        await _sending.ConfigureAwait(false);
+        if (_sending.Find(sent => sent.IsFaulted || sent.IsCanceled) is { } failed)
+        {
+            await failed.ConfigureAwait(false);
+        }
+
+        _sending.RemoveAll(sent => sent.IsCompletedSuccessfully);
         if (_partNumber == MostParts)
         {
             throw new UserErrorException(
@@ -107,16 +128,22 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
         }
 
         _upload ??= await bucket.BeginAsync(key, _writer, cancellationToken).ConfigureAwait(false);
-        _sending = SendAsync(_upload, ++_partNumber, output.Take(size), cancellationToken);
+        await _room.WaitAsync(cancellationToken).ConfigureAwait(false);
+        _sending.Add(SendAsync(_upload, ++_partNumber, output.Take(size), cancellationToken));
     }
 
     private async Task SendAsync(string upload, int number, ChunkedBytes bytes, CancellationToken cancellationToken)
     {
-        using (bytes)
-        using (var sending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _closing.Token))
+        try
         {
+            using var sending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _closing.Token);
             _parts.Add(await bucket.SendPartAsync(key, upload, number, bytes, sending.Token).ConfigureAwait(false));
-            BytesSent += bytes.Length;
+            Interlocked.Add(ref _bytesSent, bytes.Length);
+        }
+        finally
+        {
+            bytes.Dispose();
+            _room.Release();
         }
     }
 
@@ -125,8 +152,8 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
         using var bytes = output.TakeAll();
         var content = bytes.OpenRead();
         await using var closing = content.ConfigureAwait(false);
-        await bucket.PutAsync(key, content, _writer, S3Destination.SliceContentType, cancellationToken).ConfigureAwait(false);
-        BytesSent += bytes.Length;
+        await bucket.PutAsync(key, content, _writer, S3Destination.SliceContentType, before, cancellationToken).ConfigureAwait(false);
+        Interlocked.Add(ref _bytesSent, bytes.Length);
     }
 
     private async Task CompleteAsync(ChunkedStream output, CancellationToken cancellationToken)
@@ -136,8 +163,8 @@ internal sealed class S3SliceSink(S3Destination destination, S3Bucket bucket, Fo
             await SendPartAsync(output, output.Buffered, cancellationToken).ConfigureAwait(false);
         }
 
-        await _sending.ConfigureAwait(false);
-        await bucket.CompleteAsync(key, _upload!, _parts, _writer, output.Length, cancellationToken).ConfigureAwait(false);
+        await Task.WhenAll(_sending).ConfigureAwait(false);
+        await bucket.CompleteAsync(key, _upload!, [.. _parts.OrderBy(part => part.PartNumber)], _writer, output.Length, cancellationToken).ConfigureAwait(false);
     }
 
     private async Task AbortAsync()

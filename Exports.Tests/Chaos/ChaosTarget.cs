@@ -1,0 +1,127 @@
+using System.Globalization;
+using Exporter.Exports.Model;
+using Exporter.Exports.Testing;
+using Exporter.Exports.Tests.Destinations;
+
+namespace Exporter.Exports.Tests.Chaos;
+
+/// <summary>A kind of destination in the chaos: where an export goes, and how what lies there comes into a folder to be counted.</summary>
+internal interface IChaosTarget : IAsyncDisposable
+{
+    /// <summary>Whether it has files and a manifest; else only rows.</summary>
+    bool HasManifest { get; }
+
+    /// <summary>A place of its own for an export.</summary>
+    /// <param name="name">The export's name.</param>
+    /// <param name="root">A folder of its own.</param>
+    Task<Destination> MakeAsync(string name, string root);
+
+    /// <summary>Brings what lies there into the folder: the files, or the rows as <c>rows.jsonl</c>.</summary>
+    Task FetchAsync(string name, string root);
+}
+
+/// <summary>The kinds that the chaos knows, by their names.</summary>
+internal static class ChaosTargets
+{
+    public static async Task<IChaosTarget> OpenAsync(string kind, Func<Task<LocalS3>> s3, int seed) => kind switch
+    {
+        "files" => new FilesTarget(),
+        "s3" => new S3Target(await s3()),
+        "webhook" => await WebhookTarget.OpenAsync(seed),
+        _ => throw new ArgumentException($"destination={kind} is not known: files, s3, webhook."),
+    };
+
+    private sealed class FilesTarget : IChaosTarget
+    {
+        public bool HasManifest => true;
+
+        public Task<Destination> MakeAsync(string name, string root) =>
+            Task.FromResult(new Destination { Name = name, Kind = "files", Settings = new() { ["root"] = root } });
+
+        public Task FetchAsync(string name, string root) => Task.CompletedTask;
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
+    private sealed class S3Target(LocalS3 s3) : IChaosTarget
+    {
+        private readonly Dictionary<string, string> _buckets = [];
+
+        public bool HasManifest => true;
+
+        public async Task<Destination> MakeAsync(string name, string root)
+        {
+            _buckets[name] = await s3.CreateBucketAsync();
+            return new Destination
+            {
+                Name = name, Kind = "s3",
+                Settings = new() { ["bucket"] = _buckets[name], ["endpoint"] = s3.Endpoint.ToString(), ["part_size"] = 5 * 1024 * 1024 },
+                Secrets = new Dictionary<string, string> { ["access_key"] = s3.AccessKey, ["secret_key"] = s3.SecretKey },
+            };
+        }
+
+        public async Task FetchAsync(string name, string root)
+        {
+            using var client = s3.CreateClient();
+            var page = await client.ListObjectsV2Async(new() { BucketName = _buckets[name] });
+            foreach (var found in page.S3Objects ?? [])
+            {
+                var path = Path.Combine(root, found.Key);
+                Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+                using var content = await client.GetObjectAsync(_buckets[name], found.Key);
+                await using var file = File.Create(path);
+                await content.ResponseStream.CopyToAsync(file);
+            }
+        }
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
+    /// <summary>A receiver that now and then refuses, asks for a pause, or breaks the connection before or after it has taken the rows.</summary>
+    private sealed class WebhookTarget(WebhookServer server, string secret) : IChaosTarget
+    {
+        public bool HasManifest => false;
+
+        public static async Task<WebhookTarget> OpenAsync(int seed)
+        {
+            var secret = WebhookServer.NewSecret();
+            var server = await WebhookServer.StartAsync(secret);
+            var random = new Random(seed);
+            server.Fault = _ =>
+            {
+                lock (random)
+                {
+                    return random.Next(100) switch
+                    {
+                        < 2 => new WebhookFault { Status = 503 },
+                        < 3 => new WebhookFault { Status = 429, RetryAfter = "1" },
+                        < 5 => new WebhookFault(),
+                        < 7 => new WebhookFault { Takes = true },
+                        _ => null,
+                    };
+                }
+            };
+            return new WebhookTarget(server, secret);
+        }
+
+        public Task<Destination> MakeAsync(string name, string root) => Task.FromResult(new Destination
+        {
+            Name = name, Kind = "webhook",
+            Settings = new() { ["url"] = server.Url("/" + name).ToString(), ["batch_rows"] = 100 },
+            Secrets = new Dictionary<string, string> { ["secret"] = secret },
+        });
+
+        public async Task FetchAsync(string name, string root)
+        {
+            if (server.Conflicts > 0 || !server.Refused.IsEmpty)
+            {
+                throw new InvalidDataException(string.Create(
+                    CultureInfo.InvariantCulture, $"{server.Conflicts} ids came with other rows, {server.Refused.Count} messages were refused."));
+            }
+
+            await File.WriteAllLinesAsync(Path.Combine(root, "rows.jsonl"), server.Rows("/" + name));
+        }
+
+        public ValueTask DisposeAsync() => server.DisposeAsync();
+    }
+}
