@@ -19,14 +19,16 @@ internal sealed class SliceExporter(
     /// answered.</summary>
     public async Task<SliceOutcome> ExportAsync(IStepContext step, RunWork work, Slice slice, IDestination destination)
     {
+        var address = new SliceAddress(work.Order.Export.Name, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken);
         if (step.TryGetCheckpoint<SliceOutcome>(out var recorded))
         {
-            return recorded;
+            return recorded.Splitting
+                ? await RecordSplitAsync(step, work, slice, address, destination, recorded.Halves!).ConfigureAwait(false)
+                : recorded;
         }
 
         using var lane = await lanes.TakeAsync(step).ConfigureAwait(false);
         var id = new AttemptId(work.RunId, slice.Number, step.RunId, step.FencingToken, step.Attempt);
-        var address = new SliceAddress(work.Order.Export.Name, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken);
         try
         {
             var attempt = await SliceAttempt.BeginAsync(attempts, id, time, log, step.CancellationToken).ConfigureAwait(false);
@@ -87,7 +89,8 @@ internal sealed class SliceExporter(
         }
     }
 
-    // What attempts of the whole slice have left is removed first: from the record on, only its halves are exported.
+    // That it is to be split is recorded first, since only who holds the run may remove what attempts of the whole have left. Should
+    // an old holder do so late, nobody has written there again.
     private async Task<SliceOutcome?> SplitAsync(
         IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, Exception cause)
     {
@@ -98,11 +101,18 @@ internal sealed class SliceExporter(
             return null;
         }
 
+        step.Log(LogLevel.Warning, $"Slice {slice.Number} is split into {halves[0].Number} and {halves[1].Number}: {ErrorText.Scrub(cause.Message)}");
+        await step.CommitAsync(new SliceOutcome(null, halves, Splitting: true)).ConfigureAwait(false);
+        return await RecordSplitAsync(step, work, slice, address, destination, halves).ConfigureAwait(false);
+    }
+
+    private async Task<SliceOutcome> RecordSplitAsync(
+        IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, IReadOnlyList<Slice> halves)
+    {
         await destination.DiscardSliceAsync(address, step.CancellationToken).ConfigureAwait(false);
         var outcome = new SliceOutcome(null, halves);
         await step.CommitAsync(outcome, (transaction, token) => runs.SplitSliceAsync(
             transaction, work.RunId, slice.Number, halves, token)).ConfigureAwait(false);
-        step.Log(LogLevel.Warning, $"Slice {slice.Number} is split into {halves[0].Number} and {halves[1].Number}: {ErrorText.Scrub(cause.Message)}");
         return outcome;
     }
 
