@@ -12,7 +12,7 @@ ENGINE_TESTS := dotnet exec Engine.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.E
 CHAOS_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 RESTORE := $(if $(CI),--locked-mode)
 
-.PHONY: help tools build demo dev test format api bench-export bench-engine chaos chaos-export stale-writes clean
+.PHONY: help tools build demo dev test format api bench-export bench-engine soak-engine chaos chaos-export stale-writes clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -40,12 +40,15 @@ api: ## Write down what is public; the build fails when it is not
 format: ## Bring the code into the format that the build asks for
 	@dotnet format
 
-bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all)
+bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all); DESTINATION=postgres beside psql
 	@.ci/install-tools --s3
-	@$(EXPORT_TESTS) bench $(if $(filter command line environment,$(origin ROWS)),rows=$(ROWS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(WORKS),works=$(WORKS))
+	@$(EXPORT_TESTS) bench $(if $(DESTINATION),destination=$(DESTINATION)) $(if $(filter command line environment,$(origin ROWS)),rows=$(ROWS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(WORKS),works=$(WORKS))
 
-bench-engine: tools build ## Measure the engine beside bare SQL: WORKS (all), REPEAT (5), SCALE (1)
-	@$(ENGINE_TESTS) bench-engine $(if $(WORKS),works=$(WORKS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(SCALE),scale=$(SCALE))
+bench-engine: tools build ## Measure the engine beside bare SQL: WORKS (all), REPEAT (5), SCALE (1); PEERS=1 other engines too
+	@$(ENGINE_TESTS) bench-engine $(if $(WORKS),works=$(WORKS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(SCALE),scale=$(SCALE)) $(if $(PEERS),peers=$(PEERS))
+
+soak-engine: tools build ## Half load for MINUTES (15) beside an analytical query that holds a snapshot
+	@$(ENGINE_TESTS) soak-engine $(if $(MINUTES),minutes=$(MINUTES))
 
 chaos: tools build ## Break workers, connections and PostgreSQL for CYCLES (60) or SECONDS, from a SEED; count what was lost or done twice
 	@$(ENGINE_TESTS) chaos $(if $(CYCLES),cycles=$(CYCLES)) $(if $(CHAOS_SECONDS),seconds=$(CHAOS_SECONDS)) $(if $(SEED),seed=$(SEED))

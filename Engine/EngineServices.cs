@@ -8,7 +8,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Npgsql;
 
 namespace Exporter.Engine;
 
@@ -32,7 +31,7 @@ public static class EngineServices
         services.TryAddSingleton<EngineMetrics>();
         services.TryAddSingleton(new EngineDatabase(connectionString));
         services.TryAddSingleton<SchemaGate>();
-        services.TryAddSingleton(_ => NpgsqlDataSource.Create(connectionString));
+        services.TryAddSingleton(_ => EngineDatabase.OpenForClients(connectionString));
         services.TryAddSingleton<EngineClient>();
         services.TryAddSingleton<QueueClient>();
         services.TryAddSingleton<ScheduleClient>();
@@ -104,6 +103,7 @@ public sealed class EngineBuilder
         if (!Services.Any(service => service.ServiceType == typeof(WorkSignal)))
         {
             Services.AddSingleton<WorkSignal>();
+            Services.AddSingleton<ScheduleBell>();
             Services.AddHostedService(provider => provider.GetRequiredService<WorkSignal>());
             Services.AddHostedService<ScheduleFirer>();
         }
@@ -117,6 +117,7 @@ public sealed class EngineBuilder
             provider.GetRequiredService<EngineClient>(),
             provider.GetRequiredService<IServiceScopeFactory>(),
             provider.GetRequiredService<WorkSignal>(),
+            provider.GetRequiredService<ScheduleBell>(),
             provider.GetRequiredService<TimeProvider>(),
             provider.GetRequiredService<EngineMetrics>(),
             provider.GetRequiredService<WorkerSignals>(),

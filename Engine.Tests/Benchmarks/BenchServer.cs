@@ -20,10 +20,13 @@ internal sealed class BenchServer : IAsyncDisposable
 
     public static async Task<BenchServer> StartAsync() => new(await LocalPostgres.StartAsync(new LocalPostgresOptions { Durable = true }));
 
+    /// <summary>A database for somebody else's schema.</summary>
+    public Task<string> CreateEmptyAsync() => _server.CreateDatabaseAsync();
+
     /// <summary>A database with the engine's schema and nothing in it.</summary>
     public async Task<NpgsqlDataSource> CreateAsync()
     {
-        var connection = await _server.CreateDatabaseAsync();
+        var connection = await CreateEmptyAsync();
         await EngineSchema.MigrateAsync(connection);
         return NpgsqlDataSource.Create(connection);
     }
@@ -31,8 +34,14 @@ internal sealed class BenchServer : IAsyncDisposable
     /// <summary>Removes a database, and lets the server write out what it has to before the next measurement.</summary>
     public async Task DropAsync(NpgsqlDataSource data)
     {
-        var name = new NpgsqlConnectionStringBuilder(data.ConnectionString).Database!;
         await data.DisposeAsync();
+        await DropAsync(data.ConnectionString);
+    }
+
+    /// <summary>The same of one by its connection string.</summary>
+    public async Task DropAsync(string connectionString)
+    {
+        var name = new NpgsqlConnectionStringBuilder(connectionString).Database!;
         await LocalPostgres.DropDatabaseAsync(_server.ConnectionString, name);
         await CheckpointAsync();
     }

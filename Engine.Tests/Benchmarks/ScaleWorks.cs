@@ -22,15 +22,18 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
         var crowded = await server.CreateAsync();
         await FillWaitingAsync(crowded, waiting);
         await FillFinishedAsync(crowded, finished);
+        // They came to be over weeks: what autovacuum would do about them now was done long ago.
+        await VacuumAsync(empty);
+        await VacuumAsync(crowded);
         await server.CheckpointAsync();
         var (drains, bare, latencies, alone) = (new List<double>(), new List<double>(), new List<double>(), new List<double>());
         for (var repetition = 0; repetition < repetitions; repetition++)
         {
             foreach (var (data, rates, milliseconds) in new[] { (empty, bare, alone), (crowded, drains, latencies) })
             {
-                await using var worker = await WorkerProcess.StartAsync(data, Slots);
+                await using var worker = await WorkerProcess.StartAsync(data, Slots, scale);
                 await server.CheckpointAsync();
-                rates.Add(Size / await DrainAsync(data, 1));
+                rates.Add(Size / await Drained.TimeAsync(data, "no-op", Size));
                 milliseconds.Add(await LatencyAsync(data, 100));
             }
         }
@@ -57,11 +60,11 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
                 var workers = new List<WorkerProcess>();
                 for (var worker = 0; worker < count; worker++)
                 {
-                    workers.Add(await WorkerProcess.StartAsync(data, Slots / count));
+                    workers.Add(await WorkerProcess.StartAsync(data, Slots / count, scale));
                 }
 
                 await server.CheckpointAsync();
-                values.Add(Size * 2 / await DrainAsync(data, 2));
+                values.Add(Size * 2 / await Drained.TimeAsync(data, "no-op", Size * 2));
                 foreach (var worker in workers)
                 {
                     await worker.DisposeAsync();
@@ -83,7 +86,7 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
         const int Portions = 20;
         var data = await server.CreateAsync();
         await using var connection = await data.OpenConnectionAsync();
-        await using (var worker = await WorkerProcess.StartAsync(data, Slots))
+        await using (var worker = await WorkerProcess.StartAsync(data, Slots, scale))
         {
             for (var portion = 0; portion < Portions; portion++)
             {
@@ -109,17 +112,6 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
             new Figure { Work = 8, What = "the same at the end of the drain", Unit = "MB", Values = [largest], Least = true },
             new Figure { Work = 8, What = "dead rows in it", Unit = "", Values = [dead], Least = true },
         ];
-    }
-
-    private async Task<double> DrainAsync(NpgsqlDataSource data, int times)
-    {
-        await using var connection = await data.OpenConnectionAsync();
-        await using var transaction = await connection.BeginTransactionAsync();
-        await TestWorker.ClientOf(data).StartManyAsync("no-op", WorkerProcess.Inputs(Size * times), transaction);
-        var clock = Stopwatch.StartNew();
-        await transaction.CommitAsync();
-        await Drained.WaitAsync(data, null);
-        return clock.Elapsed.TotalSeconds;
     }
 
     private static async Task<double> LatencyAsync(NpgsqlDataSource data, int runs)
@@ -169,6 +161,12 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
             """,
             new { runs, queue = BenchWorker.Queue },
             commandTimeout: 0);
+    }
+
+    private static async Task VacuumAsync(NpgsqlDataSource data)
+    {
+        await using var connection = await data.OpenConnectionAsync();
+        await connection.ExecuteAsync("vacuum (analyze) engine.run, engine.live_run, engine.outcome", commandTimeout: 0);
     }
 
     private static Task<double> SizeAsync(NpgsqlConnection connection) =>

@@ -47,7 +47,7 @@ internal sealed class ThroughputWorks(BenchServer server, int repetitions, doubl
             }));
             await WithinAsync(async data =>
             {
-                await using var process = await WorkerProcess.StartAsync(data, Slots);
+                await using var process = await WorkerProcess.StartAsync(data, Slots, scale);
                 var before = await Drained.CountAsync(data);
                 await server.CheckpointAsync();
                 var (used, cpu) = (await server.UseAsync(), process.CpuSeconds);
@@ -84,6 +84,18 @@ internal sealed class ThroughputWorks(BenchServer server, int repetitions, doubl
             Cost("write-ahead log", "B", wal),
             Cost("commits", "", commits),
         ];
+    }
+
+    /// <summary>Work 2 or 3 once more, without its limit: beside a peer.</summary>
+    public Task<double> OnceAsync(int work)
+    {
+        var (workflow, runs, steps) = work == 2 ? ("no-op", (int)(50_000 * scale), 0) : ("ten-steps", (int)(5_000 * scale), TenSteps.Steps);
+        return WithinAsync(async data =>
+        {
+            await using var process = await WorkerProcess.StartAsync(data, Slots, scale);
+            await server.CheckpointAsync();
+            return runs * Math.Max(steps, 1) / await Drained.TimeAsync(data, workflow, runs);
+        });
     }
 
     private async Task<double> WithinAsync(Func<NpgsqlDataSource, Task<double>> work)

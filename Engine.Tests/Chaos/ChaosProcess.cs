@@ -13,6 +13,8 @@ internal sealed class ChaosProcess : IAsyncDisposable
 
     private ChaosProcess(Process process, string? log) => (_process, _log) = (process, log);
 
+    public int Id => _process.Id;
+
     public static ChaosProcess Start(params string[] arguments) => StartLogged(null, null, arguments);
 
     /// <param name="log">A file for its output; that of the test when null.</param>

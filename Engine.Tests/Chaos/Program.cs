@@ -21,6 +21,8 @@ internal static class Program
                 return await CommitPointsAsync(database);
             case ["bench-engine", .. var options]:
                 return await EngineBench.RunAsync(options, Console.Out);
+            case ["soak-engine", .. var options]:
+                return await EngineSoak.RunAsync(options, Console.Out);
             case ["bench-worker", .. var options]:
                 return await BenchWorker.RunAsync(options);
             case ["stale-writes"]:
@@ -31,7 +33,7 @@ internal static class Program
 
         if (args.Length is not (1 or 3))
         {
-            await Console.Error.WriteLineAsync("usage: bench-engine [works=1,2] [repeat=N] [scale=X] | stale-writes | chaos [cycles=N] [seconds=N] [seed=N] | CONNECTION_STRING [MOMENT STEP]");
+            await Console.Error.WriteLineAsync("usage: bench-engine [works=1,2] [repeat=N] [scale=X] [peers=1] | soak-engine [minutes=N] | stale-writes | chaos [cycles=N] [seconds=N] [seed=N] | CONNECTION_STRING [MOMENT STEP]");
             return 2;
         }
 

@@ -18,10 +18,12 @@ internal static class Unfenced
             statements[name] = text
                 .Replace("select l.run_id, l.epoch\n", "select l.run_id, w.epoch\n", StringComparison.Ordinal)
                 .Replace(" and l.epoch = w.epoch", "", StringComparison.Ordinal)
+                .Replace("join held using (run_id, epoch)", "join held using (run_id)", StringComparison.Ordinal)
                 .Replace("l.worker_id is not distinct from $3", "$3::uuid is not null", StringComparison.Ordinal);
         }
 
-        if (Array.Exists(["LockHeld", "RecordHeld", "RecordSteps"], name => statements[name].Contains("l.epoch", StringComparison.Ordinal)))
+        if (Array.Exists(["LockHeld", "RecordSteps"], name => statements[name].Contains("l.epoch", StringComparison.Ordinal))
+            || statements["RecordHeld"].Contains("using (run_id, epoch)", StringComparison.Ordinal))
         {
             throw new InvalidOperationException("The statements have changed: the fence is still there.");
         }

@@ -94,6 +94,7 @@ public sealed class SteeringTests
         var run = await worker.BeginAsync();
         await begun.Task;
         await worker.Client.PauseAsync(run);
+        await Eventually.TrueAsync(() => Task.FromResult(worker.Executes(run, execution => execution.IsStopping)), "the worker has heard of it");
         go.SetResult();
         await worker.IsAsync(run, RunState.Paused);
         Assert.That(await database.ScalarAsync<string>("select string_agg(name, ' ') from engine.steps where state = 'completed'"), Is.EqualTo("long"));

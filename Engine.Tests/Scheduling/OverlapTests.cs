@@ -146,7 +146,7 @@ public sealed class OverlapTests
             await Task.WhenAll(Enumerable.Range(0, 10).Select(async _ =>
             {
                 var firer = ScheduleBench.FirerOf(_bench.Database);
-                while (await firer.FireOneAsync(default))
+                while (await firer.FireAsync(default))
                 {
                 }
             }));

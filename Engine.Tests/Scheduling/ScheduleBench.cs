@@ -5,6 +5,7 @@ using Exporter.Engine.Observability;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Scheduling;
 using Exporter.Engine.Storage;
+using Exporter.Engine.Workers;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
@@ -43,9 +44,14 @@ internal sealed class ScheduleBench : IAsyncDisposable
 
     public static ScheduleFirer FirerOf(TestDatabase database) => FirerOf(database.Data);
 
-    public static ScheduleFirer FirerOf(NpgsqlDataSource data) => new(
-        data, TestWorker.ClientOf(data), Codec, new SchemaGate(new EngineDatabase(data.ConnectionString), TimeProvider.System, NullLogger<SchemaGate>.Instance),
-        TimeProvider.System, Metrics, NullLogger<ScheduleFirer>.Instance);
+    public static ScheduleFirer FirerOf(NpgsqlDataSource data)
+    {
+        var database = new EngineDatabase(data.ConnectionString);
+        var gate = new SchemaGate(database, TimeProvider.System, NullLogger<SchemaGate>.Instance);
+        return new(
+            data, TestWorker.ClientOf(data), Codec, gate, new WorkSignal(database, gate, TimeProvider.System, NullLogger<WorkSignal>.Instance), new ScheduleBell(),
+            TimeProvider.System, Metrics, NullLogger<ScheduleFirer>.Instance);
+    }
 
     public static DateTimeOffset At(double hours) => Start.AddHours(hours);
 
@@ -62,7 +68,7 @@ internal sealed class ScheduleBench : IAsyncDisposable
     public async Task FireAsync()
     {
         var firer = FirerOf(Database);
-        for (var n = 0; await firer.FireOneAsync(default); n++)
+        for (var n = 0; await firer.FireAsync(default); n++)
         {
             Assert.That(n, Is.LessThan(1_000), "a firer finds no end");
         }

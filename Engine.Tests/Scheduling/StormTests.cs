@@ -29,7 +29,7 @@ public sealed class StormTests
                 .. Enumerable.Range(0, 10).Select(async _ =>
                 {
                     var firer = ScheduleBench.FirerOf(bench.Database);
-                    while (await firer.FireOneAsync(default))
+                    while (await firer.FireAsync(default))
                     {
                     }
                 }),
@@ -42,6 +42,8 @@ public sealed class StormTests
                 $"hour {hour}");
         }
 
+        // A schedule that was just being triggered when all of them looked is left to whoever looks next.
+        await bench.FireAsync();
         Assert.That(
             await bench.Database.ScalarAsync<long>("select count(*) from engine.occurrences where cause = 'schedule'"), Is.EqualTo(Hours * Policies.Length));
         Assert.That(await bench.Database.ScalarAsync<long>("select count(*) from engine.occurrences where cause = 'trigger'"), Is.EqualTo(Hours * Policies.Length));

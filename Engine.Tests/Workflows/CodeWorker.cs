@@ -2,6 +2,7 @@ using Exporter.Engine.Client;
 using Exporter.Engine.Workers;
 using Exporter.Engine.Workflows;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 
 namespace Exporter.Engine.Tests.Workflows;
 
@@ -19,6 +20,10 @@ internal static class CodeWorker
         (await worker.Client.StartAsync("code", input, (options ?? new StartOptions()) with { Queue = TestWorker.Queue })).RunId;
 
     public static Task<int> ResultAsync(this TestWorker worker, Guid runId) => worker.Client.ResultAsync<int>(runId);
+
+    /// <summary>Whether the worker executes a run, as it knows itself, and it is as asked.</summary>
+    public static bool Executes(this TestWorker worker, Guid runId, Predicate<RunExecution> isSo) =>
+        worker.Services.GetServices<IHostedService>().OfType<Worker>().Any(of => of.Session?.Held.Any(run => run.RunId == runId && isSo(run)) == true);
 
     public static async Task<RunFailedException> FailureAsync(this TestWorker worker, Guid runId) =>
         (await Assert.ThrowsAsync<RunFailedException>(async () => await worker.Client.ResultAsync<int>(runId)))!;

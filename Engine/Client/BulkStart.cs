@@ -5,8 +5,17 @@ using NpgsqlTypes;
 
 namespace Exporter.Engine.Client;
 
-/// <summary>A run to be started with many others.</summary>
-internal sealed record NewRun(Guid RunId, byte[] Input, StartOptions Options);
+/// <summary>A run to be started with many others. Its input is made when it is first asked for, while the server takes in those before.</summary>
+internal sealed class NewRun(Guid runId, Func<Guid, byte[]> input, StartOptions options)
+{
+    private byte[]? _input;
+
+    public Guid RunId => runId;
+
+    public byte[] Input => _input ??= input(runId);
+
+    public StartOptions Options => options;
+}
 
 /// <summary>
 /// Starts many runs of a workflow in the caller's transaction: by COPY those without idempotency keys, the others a thousand a
@@ -20,6 +29,7 @@ internal sealed class BulkStart(NpgsqlTransaction transaction, string workflow)
 
     public async Task<IReadOnlyList<RunHandle>> StartAsync(IReadOnlyList<NewRun> runs, CancellationToken cancellationToken)
     {
+        // Of those with keys; the others are all new.
         var started = new HashSet<Guid>();
         var byKey = new Dictionary<string, Guid>(StringComparer.Ordinal);
 
@@ -27,7 +37,6 @@ internal sealed class BulkStart(NpgsqlTransaction transaction, string workflow)
         if (unkeyed.Count > 0)
         {
             await new CopyStart(transaction, workflow).StartAsync(unkeyed, cancellationToken).ConfigureAwait(false);
-            started.UnionWith(unkeyed.Select(run => run.RunId));
         }
 
         // Ordered, so that two that start the same keys wait for each other instead of blocking each other.
@@ -45,11 +54,12 @@ internal sealed class BulkStart(NpgsqlTransaction transaction, string workflow)
             open.RemoveAll(run => byKey.ContainsKey(run.Options.IdempotencyKey!));
         }
 
-        var queues = runs.Where(run => started.Contains(run.RunId)).Select(run => run.Options.Queue).Distinct().Order(StringComparer.Ordinal).ToArray();
+        bool IsNew(NewRun run) => run.Options.IdempotencyKey is null || started.Contains(run.RunId);
+        var queues = runs.Where(IsNew).Select(run => run.Options.Queue).Distinct().Order(StringComparer.Ordinal).ToArray();
         var tell = Command("TellQueues", Of(queues));
         await using var disposing = tell.ConfigureAwait(false);
         await tell.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
-        return [.. runs.Select(run => started.Contains(run.RunId)
+        return [.. runs.Select(run => IsNew(run)
             ? new RunHandle(run.RunId, IsNew: true)
             : new RunHandle(byKey[run.Options.IdempotencyKey!], IsNew: false))];
     }

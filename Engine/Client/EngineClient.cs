@@ -14,6 +14,7 @@ public sealed class EngineClient
     private static readonly SqlFile Sql = SqlFile.Load(typeof(EngineClient).Assembly, "sql/client.sql");
     private static readonly SqlFile Steering = SqlFile.Load(typeof(EngineClient).Assembly, "sql/steering.sql");
     private static readonly TimeSpan LongestOutage = TimeSpan.FromMinutes(1);
+    private readonly PreparedStatements _prepared = new();
     private readonly NpgsqlDataSource _data;
     private readonly PayloadCodec _codec;
     private readonly TimeProvider _time;
@@ -43,7 +44,7 @@ public sealed class EngineClient
     {
         var valid = (options ?? new StartOptions()).Validate();
         var runId = valid.RunId ?? Guid.CreateVersion7();
-        return StartAsync(runId, workflow, _codec.Write(input, Places.Input(runId)), valid, null, null, transaction, cancellationToken);
+        return StartAsync(runId, workflow, _codec.Write(input, Places.Input(runId)), valid, transaction, cancellationToken);
     }
 
     /// <summary>Starts many runs at once: all or none, durable when it returns, or, with a transaction, when that commits.</summary>
@@ -62,10 +63,12 @@ public sealed class EngineClient
         {
             var options = (run.Options ?? new StartOptions()).Validate();
             var runId = options.RunId ?? Guid.CreateVersion7();
-            return new NewRun(runId, _codec.Write(run.Input, Places.Input(runId)), options);
+            return new NewRun(runId, id => _codec.Write(run.Input, Places.Input(id)), options);
         }).ToList();
         if (made.Count == 0 || transaction is not null)
         {
+            // An input that cannot be written must not cost the caller what the transaction holds already.
+            made.ForEach(run => _ = run.Input);
             return made.Count == 0 ? [] : await new BulkStart(transaction!, workflow).StartAsync(made, cancellationToken).ConfigureAwait(false);
         }
 
@@ -181,16 +184,16 @@ public sealed class EngineClient
         {
             try
             {
-                if (await OutcomeAsync(runId, cancellationToken).ConfigureAwait(false) is { } final)
-                {
-                    return final.State == RunState.Completed
-                        ? _codec.Read<TOutput>(final.Output!, Places.Output(runId))
-                        : throw new RunFailedException(runId, final.State, final.Error);
-                }
-
-                if (await GetAsync(runId, cancellationToken).ConfigureAwait(false) is null)
+                if (await FindResultAsync("GetResult", runId, cancellationToken).ConfigureAwait(false) is not { } run)
                 {
                     throw new KeyNotFoundException($"There is no run {runId}.");
+                }
+
+                if (run.State is { } state)
+                {
+                    return state == RunState.Completed
+                        ? _codec.Read<TOutput>(run.Output!, Places.Output(runId))
+                        : throw new RunFailedException(runId, state, run.Error);
                 }
 
                 answered = _time.GetTimestamp();
@@ -236,48 +239,65 @@ public sealed class EngineClient
         CountAsync(Steering["TerminateRuns"], transaction, cancellationToken, Of(new[] { runId }), Of(reason));
 
     internal async Task<RunHandle> StartAsync(
-        Guid runId, string workflow, byte[] input, StartOptions options, string? scheduleId, DateTimeOffset? scheduledFor,
-        NpgsqlTransaction? transaction, CancellationToken cancellationToken, (Guid RunId, ParentClosePolicy OnClose)? parent = null)
+        Guid runId, string workflow, byte[] input, StartOptions options, NpgsqlTransaction? transaction, CancellationToken cancellationToken, (Guid RunId, ParentClosePolicy OnClose)? parent = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(workflow);
-        while (true)
+        // In a transaction of the caller's the session is the caller's too, and nothing is left in it.
+        var connection = transaction?.Connection ?? await _data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
+        try
         {
-            var start = Command(
-                Sql["StartRun"],
-                transaction,
-                Of(runId),
-                Of(workflow),
-                Of(options.Queue),
-                Of(options.Priority),
-                Text(options.IdempotencyKey),
-                Of(input),
-                Json(JsonSerializer.Serialize(options.Tags)),
-                Time(options.StartAt),
-                Text(scheduleId),
-                Time(scheduledFor),
-                new NpgsqlParameter { Value = (object?)options.ExecutionTimeout ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Interval },
-                Json(options.Retry is null ? null : StoredRetry.Of(options.Retry)),
-                new NpgsqlParameter { Value = (object?)options.Version ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Integer },
-                new NpgsqlParameter { Value = (object?)parent?.RunId ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid },
-                Text(parent?.OnClose.ToString().ToLowerInvariant()),
-                Text(options.ConcurrencyKey),
-                Number(options.ConcurrencyKey is null ? null : options.ConcurrencyLimit));
-            await using (start.ConfigureAwait(false))
+            while (true)
             {
-                if (await start.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is Guid)
+                var start = new NpgsqlCommand(Sql["StartRun"], connection, transaction)
                 {
-                    return new RunHandle(runId, IsNew: true);
+                    Parameters =
+                    {
+                        Of(runId),
+                        Of(workflow),
+                        Of(options.Queue),
+                        Of(options.Priority),
+                        Text(options.IdempotencyKey),
+                        Of(input),
+                        Json(options.Tags.Count == 0 ? "{}" : JsonSerializer.Serialize(options.Tags)),
+                        Time(options.StartAt),
+                        new NpgsqlParameter { Value = (object?)options.ExecutionTimeout ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Interval },
+                        Json(options.Retry is null ? null : StoredRetry.Of(options.Retry)),
+                        new NpgsqlParameter { Value = (object?)options.Version ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Integer },
+                        new NpgsqlParameter { Value = (object?)parent?.RunId ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid },
+                        Text(parent?.OnClose.ToString().ToLowerInvariant()),
+                        Text(options.ConcurrencyKey),
+                        Number(options.ConcurrencyKey is null ? null : options.ConcurrencyLimit),
+                    },
+                };
+                await using (start.ConfigureAwait(false))
+                {
+                    if (transaction is null)
+                    {
+                        await _prepared.PrepareAsync(start, cancellationToken).ConfigureAwait(false);
+                    }
+
+                    if (await start.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is Guid)
+                    {
+                        return new RunHandle(runId, IsNew: true);
+                    }
+                }
+
+                var find = new NpgsqlCommand(Sql["FindByKey"], connection, transaction) { Parameters = { Of(workflow), Text(options.IdempotencyKey) } };
+                await using (find.ConfigureAwait(false))
+                {
+                    // None: the run of this key was removed just between the two statements.
+                    if (await find.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is Guid existing)
+                    {
+                        return new RunHandle(existing, IsNew: false);
+                    }
                 }
             }
-
-            var find = Command(Sql["FindByKey"], transaction, Of(workflow), Text(options.IdempotencyKey));
-            await using (find.ConfigureAwait(false))
+        }
+        finally
+        {
+            if (transaction is null)
             {
-                // None: the run of this key was removed just between the two statements.
-                if (await find.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false) is Guid existing)
-                {
-                    return new RunHandle(existing, IsNew: false);
-                }
+                await connection.DisposeAsync().ConfigureAwait(false);
             }
         }
     }
@@ -345,15 +365,23 @@ public sealed class EngineClient
         return (long)(await command.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false))!;
     }
 
-    internal async Task<(RunState State, byte[]? Output, string? Error)?> OutcomeAsync(Guid runId, CancellationToken cancellationToken)
+    internal async Task<(RunState State, byte[]? Output, string? Error)?> OutcomeAsync(Guid runId, CancellationToken cancellationToken) =>
+        await FindResultAsync("GetOutcome", runId, cancellationToken).ConfigureAwait(false) is { State: { } state } outcome
+            ? (state, outcome.Output, outcome.Error)
+            : null;
+
+    private async Task<(RunState? State, byte[]? Output, string? Error)?> FindResultAsync(string statement, Guid runId, CancellationToken cancellationToken)
     {
-        var command = Command(Sql["GetOutcome"], null, Of(runId));
+        var connection = await _data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
+        await using var closingConnection = connection.ConfigureAwait(false);
+        var command = new NpgsqlCommand(Sql[statement], connection) { Parameters = { Of(runId) } };
         await using var disposing = command.ConfigureAwait(false);
+        await _prepared.PrepareAsync(command, cancellationToken).ConfigureAwait(false);
         var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancellationToken).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);
         return !await reader.ReadAsync(cancellationToken).ConfigureAwait(false)
             ? null
-            : (RunStateText.Parse(reader.GetString(0)),
+            : (reader.IsDBNull(0) ? null : RunStateText.Parse(reader.GetString(0)),
                 reader.IsDBNull(1) ? null : reader.GetFieldValue<byte[]>(1),
                 reader.IsDBNull(2) ? null : reader.GetString(2));
     }

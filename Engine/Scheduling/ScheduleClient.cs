@@ -67,6 +67,7 @@ public sealed class ScheduleClient
                     ? await ScheduleStore.ClockAsync(own, cancellationToken).ConfigureAwait(false)
                     : SettledFor(before, schedule.Spec);
                 await ScheduleStore.PutAsync(own, schedule, stored, settled, cancellationToken).ConfigureAwait(false);
+                await ScheduleStore.TellFirersAsync(own, cancellationToken).ConfigureAwait(false);
                 return true;
             },
             cancellationToken);
@@ -104,6 +105,7 @@ public sealed class ScheduleClient
                     await SettlePauseAsync(own, stored, cancellationToken).ConfigureAwait(false);
                 }
 
+                await ScheduleStore.TellFirersAsync(own, cancellationToken).ConfigureAwait(false);
                 return await ScheduleStore.UnpauseAsync(own, scheduleId, note, cancellationToken).ConfigureAwait(false);
             },
             cancellationToken);
@@ -292,6 +294,7 @@ public sealed class ScheduleClient
         {
             var keys = times(stored).Select(time => new OccurrenceKey(time, cause, request));
             await _settler.SettleAsync(transaction, stored, keys, overlap ?? stored.Schedule.Overlap, cancellationToken).ConfigureAwait(false);
+            await ScheduleStore.TellFirersAsync(transaction, cancellationToken).ConfigureAwait(false);
             return await ScheduleStore.RequestAsync(transaction, scheduleId, request, cancellationToken).ConfigureAwait(false);
         }
 

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Exporter.Engine.Client;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Storage;
@@ -5,23 +6,52 @@ using Npgsql;
 
 namespace Exporter.Engine.Scheduling;
 
+/// <summary>What became of a schedule that was due.</summary>
+/// <param name="Before">The schedule as it was taken.</param>
+/// <param name="Decided">Its occurrences that have a new outcome.</param>
+/// <param name="More">Whether a batch was not enough.</param>
+/// <param name="Error">Why nothing can be decided of it; then nothing was.</param>
+internal sealed record Settled(StoredSchedule Before, IReadOnlyList<ScheduleOccurrence> Decided, bool More, Exception? Error = null);
+
 /// <summary>
-/// Decides occurrences of one schedule, whose row the caller's transaction has locked: their outcomes, their runs and the
-/// schedule's next occurrence are written together.
+/// Decides occurrences of schedules whose rows the caller's transaction has locked: their outcomes, their runs and each
+/// schedule's next occurrence are written together, in as many round trips for many schedules as for one.
 /// </summary>
 internal sealed class ScheduleSettler(EngineClient client, PayloadCodec codec)
 {
-    /// <summary>Occurrences decided at most in one transaction; more are left to the next.</summary>
+    /// <summary>Occurrences of one schedule decided at most in one transaction; more are left to the next.</summary>
     private const int Batch = 200;
 
-    /// <summary>Decides what is due by now, and what waits and may start. More: a batch was not enough.</summary>
-    public async Task<(IReadOnlyList<ScheduleOccurrence> Decided, bool More)> SettleDueAsync(
-        NpgsqlTransaction transaction, StoredSchedule stored, CancellationToken cancellationToken)
+    /// <summary>So many decided, the schedules that come after are left to the next transaction.</summary>
+    private const int Enough = 1000;
+
+    /// <summary>
+    /// Decides what is due by now, and what waits and may start. Answers the schedules that it came to; one whose rule or input
+    /// cannot be used here has the error.
+    /// </summary>
+    public async Task<IReadOnlyList<Settled>> SettleDueAsync(
+        NpgsqlTransaction transaction, IReadOnlyList<StoredSchedule> taken, CancellationToken cancellationToken)
     {
-        var (going, decider) = await BeginAsync(transaction, stored, cancellationToken).ConfigureAwait(false);
-        var settled = DecideDue(stored, decider);
-        var decided = await WriteAsync(transaction, settled, going, decider, cancellationToken).ConfigureAwait(false);
-        return (decided, settled.NextAt <= stored.Now);
+        var (going, buffers) = await ScheduleStore.PresentAsync(transaction, taken, cancellationToken).ConfigureAwait(false);
+        var (changes, settled, decisions) = (new List<Change>(), new List<Settled>(), 0);
+        foreach (var stored in taken.TakeWhile(_ => decisions < Enough))
+        {
+            try
+            {
+                var decider = Begin(stored, going, buffers);
+                var change = ChangeOf(DecideDue(stored, decider), going, decider);
+                changes.Add(change);
+                settled.Add(new Settled(stored, [], change.After.NextAt <= stored.Now));
+                decisions += decider.Decisions.Count;
+            }
+            catch (Exception error) when (error is ArgumentException or CryptographicException)
+            {
+                settled.Add(new Settled(stored, [], More: false, error));
+            }
+        }
+
+        var written = await WriteAsync(transaction, changes, cancellationToken).ConfigureAwait(false);
+        return [.. settled.Select(one => one with { Decided = [.. written[one.Before.Id]] })];
     }
 
     /// <summary>Records what fell due during the pause that is about to end; starts nothing.</summary>
@@ -29,21 +59,30 @@ internal sealed class ScheduleSettler(EngineClient client, PayloadCodec codec)
     {
         var decider = new OverlapDecider(going: true, []);
         var settled = DecideDue(stored, decider);
-        await WriteAsync(transaction, settled, [], decider, cancellationToken).ConfigureAwait(false);
+        await WriteAsync(transaction, [new Change(settled, decider, [], null)], cancellationToken).ConfigureAwait(false);
         return settled;
     }
 
     /// <summary>Decides occurrences that somebody asked for, at once, also while the schedule is paused.</summary>
-    public async Task<IReadOnlyList<ScheduleOccurrence>> SettleAsync(
+    public async Task SettleAsync(
         NpgsqlTransaction transaction, StoredSchedule stored, IEnumerable<OccurrenceKey> keys, OverlapPolicy overlap, CancellationToken cancellationToken)
     {
-        var (going, decider) = await BeginAsync(transaction, stored, cancellationToken).ConfigureAwait(false);
+        var (going, buffers) = await ScheduleStore.PresentAsync(transaction, [stored], cancellationToken).ConfigureAwait(false);
+        var decider = Begin(stored, going, buffers);
         foreach (var key in keys)
         {
             decider.Add(key, overlap);
         }
 
-        return await WriteAsync(transaction, stored, going, decider, cancellationToken).ConfigureAwait(false);
+        await WriteAsync(transaction, [ChangeOf(stored, going, decider)], cancellationToken).ConfigureAwait(false);
+    }
+
+    private static OverlapDecider Begin(
+        StoredSchedule stored, ILookup<string, Guid> going, ILookup<string, (OccurrenceKey Key, OverlapPolicy Overlap)> buffers)
+    {
+        var decider = new OverlapDecider(going.Contains(stored.Id), buffers[stored.Id]);
+        decider.Drain(stored.Paused);
+        return decider;
     }
 
     private static StoredSchedule DecideDue(StoredSchedule stored, OverlapDecider decider)
@@ -72,52 +111,44 @@ internal sealed class ScheduleSettler(EngineClient client, PayloadCodec codec)
         return stored;
     }
 
-    private static async Task<(List<Guid> Going, OverlapDecider Decider)> BeginAsync(
-        NpgsqlTransaction transaction, StoredSchedule stored, CancellationToken cancellationToken)
-    {
-        var going = await ScheduleStore.GoingAsync(transaction, stored.Id, cancellationToken).ConfigureAwait(false);
-        var buffer = stored.Buffered == 0 ? [] : await ScheduleStore.BufferAsync(transaction, stored.Id, cancellationToken).ConfigureAwait(false);
-        var decider = new OverlapDecider(going.Count > 0, buffer);
-        decider.Drain(stored.Paused);
-        return (going, decider);
-    }
+    private Change ChangeOf(StoredSchedule after, ILookup<string, Guid> going, OverlapDecider decider) => new(
+        after,
+        decider,
+        [.. going[after.Id]],
+        decider.Decisions.Any(decision => decision.Outcome == OccurrenceOutcome.Started) ? codec.Unprotect(after.Input, Places.Schedule(after.Id)) : null);
 
-    private async Task<IReadOnlyList<ScheduleOccurrence>> WriteAsync(
-        NpgsqlTransaction transaction, StoredSchedule stored, List<Guid> going, OverlapDecider decider, CancellationToken cancellationToken)
+    private async Task<ILookup<string, ScheduleOccurrence>> WriteAsync(
+        NpgsqlTransaction transaction, IReadOnlyList<Change> changes, CancellationToken cancellationToken)
     {
-        var schedule = stored.Schedule;
-        var recorded = await ScheduleStore.RecordAsync(transaction, stored.Id, decider.Decisions, cancellationToken).ConfigureAwait(false);
-        byte[]? input = null;
-        foreach (var (key, occurrence) in recorded)
+        var decided = changes.SelectMany(change => change.Decider.Decisions.Select(decision => (change.After.Id, decision))).ToList();
+        var recorded = decided.Count == 0 ? [] : await ScheduleStore.RecordAsync(transaction, decided, cancellationToken).ConfigureAwait(false);
+        var byId = changes.ToDictionary(change => change.After.Id);
+        var runs = recorded.Where(row => row.Occurrence.RunId is not null).Select(row =>
         {
-            if (occurrence.RunId is { } runId)
+            var (runId, change) = (row.Occurrence.RunId!.Value, byId[row.ScheduleId]);
+            return new ScheduledRun(runId, change.After.Schedule, row.Key.Time, codec.Protect(change.Input!, Places.Input(runId)));
+        }).ToList();
+        if (changes.Count > 0)
+        {
+            await ScheduleStore.StartAsync(transaction, runs, [.. changes.Select(change => change.After)], cancellationToken).ConfigureAwait(false);
+        }
+
+        // In the order of the runs, whatever the schedules: as all do who lock more than one.
+        foreach (var (runId, decider) in changes.SelectMany(change => change.Going.Select(run => (run, change.Decider))).OrderBy(one => one.run))
+        {
+            if (decider.TerminatesOthers)
             {
-                input ??= codec.Unprotect(stored.Input, Places.Schedule(stored.Id));
-                await client.StartAsync(
-                    runId,
-                    schedule.Workflow,
-                    codec.Protect(input, Places.Input(runId)),
-                    new StartOptions
-                    {
-                        Queue = schedule.Queue, Priority = schedule.Priority, Tags = schedule.Tags,
-                        ConcurrencyKey = schedule.ConcurrencyKey, ConcurrencyLimit = schedule.ConcurrencyLimit,
-                    },
-                    stored.Id,
-                    key.Time,
-                    transaction,
-                    cancellationToken).ConfigureAwait(false);
+                await client.TerminateAsync(runId, "Terminated by a later occurrence of its schedule.", transaction, cancellationToken).ConfigureAwait(false);
+            }
+            else if (decider.CancelsOthers)
+            {
+                await client.CancelAsync(runId, transaction, cancellationToken).ConfigureAwait(false);
             }
         }
 
-        foreach (var runId in decider.CancelsOthers || decider.TerminatesOthers ? going : [])
-        {
-            await (decider.TerminatesOthers
-                ? client.TerminateAsync(runId, "Terminated by a later occurrence of its schedule.", transaction, cancellationToken)
-                : client.CancelAsync(runId, transaction, cancellationToken)).ConfigureAwait(false);
-        }
-
-        await ScheduleStore.AdvanceAsync(
-            transaction, stored.Id, stored.SettledTo, stored.NextOccurrence, stored.NextAt, cancellationToken).ConfigureAwait(false);
-        return [.. recorded.Select(row => row.Occurrence)];
+        return recorded.ToLookup(row => row.ScheduleId, row => row.Occurrence);
     }
+
+    /// <summary>What is to be written of a schedule; the input is there when a run is to be started.</summary>
+    private sealed record Change(StoredSchedule After, OverlapDecider Decider, IReadOnlyList<Guid> Going, byte[]? Input);
 }

@@ -48,8 +48,24 @@ internal sealed class EngineDatabase(string connectionString)
         return await EngineSchema.MissingAsync(connection, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>A pool for clients, which closes again soon what a busy moment has opened, unless the connection string says otherwise.</summary>
+    public static NpgsqlDataSource OpenForClients(string connectionString)
+    {
+        var builder = new NpgsqlConnectionStringBuilder(connectionString);
+        if (!builder.ShouldSerialize("Connection Idle Lifetime"))
+        {
+            builder.ConnectionIdleLifetime = Math.Max(30, builder.ConnectionPruningInterval);
+        }
+
+        return NpgsqlDataSource.Create(builder);
+    }
+
     /// <summary>A pool whose sessions carry the worker's id, so that others can end them once it is lost.</summary>
-    public NpgsqlDataSource OpenFor(Guid workerId, int connections)
+    /// <param name="workerId">The worker.</param>
+    /// <param name="connections">At most so many.</param>
+    /// <param name="isCallers">Whether code of the application uses these sessions, which may leave something behind in them. The
+    /// engine leaves nothing, and to reset a session costs a statement each time.</param>
+    public NpgsqlDataSource OpenFor(Guid workerId, int connections, bool isCallers = false)
     {
         var given = new NpgsqlConnectionStringBuilder(connectionString);
         var builder = new NpgsqlConnectionStringBuilder(connectionString)
@@ -57,13 +73,15 @@ internal sealed class EngineDatabase(string connectionString)
             ApplicationName = $"exporter {workerId}", MaxPoolSize = connections, MinPoolSize = 0,
             // What a busy moment has opened is closed again soon.
             ConnectionIdleLifetime = 30, ConnectionPruningInterval = 10,
+            // Behind a pooler, to reset a session is to reset somebody else's.
+            NoResetOnClose = IsPooled || !isCallers,
         };
         if (IsPooled)
         {
-            // The engine leaves nothing in a session; to reset one is to reset somebody else's.
-            builder.NoResetOnClose = true;
+            return new NpgsqlDataSourceBuilder(builder.ConnectionString).Build();
         }
-        else if (!given.ShouldSerialize("Max Auto Prepare"))
+
+        if (!given.ShouldSerialize("Max Auto Prepare"))
         {
             // A prepared statement is a session's. Behind a pooler that knows them, the connection string may say so.
             builder.MaxAutoPrepare = 50;

@@ -37,6 +37,9 @@ internal sealed record StoredSchedule
     public string Id => Schedule.Id;
 }
 
+/// <summary>A run that an occurrence starts.</summary>
+internal sealed record ScheduledRun(Guid RunId, Schedule Schedule, DateTimeOffset For, byte[] Input);
+
 /// <summary>The statements about schedules, each in the caller's transaction.</summary>
 internal static class ScheduleStore
 {
@@ -50,7 +53,7 @@ internal static class ScheduleStore
     }
 
     public static async Task<StoredSchedule?> LockAsync(NpgsqlTransaction transaction, string scheduleId, CancellationToken cancellationToken) =>
-        (await ReadAsync("LockSchedule", transaction, Stored, cancellationToken, Of(scheduleId)).ConfigureAwait(false)).SingleOrDefault();
+        (await LockAsync(transaction, [scheduleId], cancellationToken).ConfigureAwait(false)).SingleOrDefault();
 
     public static Task<List<StoredSchedule>> ListAsync(
         NpgsqlTransaction transaction, string? scheduleId, string after, int limit, CancellationToken cancellationToken) =>
@@ -90,50 +93,110 @@ internal static class ScheduleStore
     public static async Task<bool> DeleteAsync(NpgsqlTransaction transaction, string scheduleId, CancellationToken cancellationToken) =>
         (await ReadAsync("DeleteSchedule", transaction, row => row.GetInt64(0), cancellationToken, Of(scheduleId)).ConfigureAwait(false))[0] > 0;
 
-    /// <summary>A schedule that has something to decide, none of those that come later; its row is locked.</summary>
-    public static async Task<StoredSchedule?> TakeAsync(
-        NpgsqlTransaction transaction, IEnumerable<string> later, CancellationToken cancellationToken)
+    /// <summary>Lets firers look, when the transaction commits, whether something is due sooner than they know.</summary>
+    public static Task TellFirersAsync(NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
+        ExecuteAsync("TellFirers", transaction, cancellationToken);
+
+    /// <summary>How long it is until a schedule is due, null when none will be, and whether any keeps occurrences.</summary>
+    public static async Task<(TimeSpan? Until, bool Buffered)> FindDueAsync(NpgsqlDataSource data, CancellationToken cancellationToken)
     {
-        var found = await ReadAsync("TakeDue", transaction, row => row.GetString(0), cancellationToken, Of(later.ToArray())).ConfigureAwait(false);
+        var command = data.CreateCommand(Sql["FindDue"]);
+        await using var disposing = command.ConfigureAwait(false);
+        var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = reader.ConfigureAwait(false);
+        await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+        return (reader.IsDBNull(0) ? null : reader.GetTimeSpan(0), reader.GetBoolean(1));
+    }
+
+    /// <summary>Schedules that have something to decide, the longest due first, none of those that come later; their rows are locked.</summary>
+    public static async Task<List<StoredSchedule>> TakeAsync(
+        NpgsqlTransaction transaction, IEnumerable<string> later, int limit, CancellationToken cancellationToken)
+    {
+        var found = await ReadAsync(
+            "TakeDue", transaction, row => row.GetString(0), cancellationToken, Of(later.ToArray()), Of(limit)).ConfigureAwait(false);
         if (found.Count == 0)
         {
-            found = await ReadAsync("TakeReady", transaction, row => row.GetString(0), cancellationToken).ConfigureAwait(false);
+            found = await ReadAsync("TakeReady", transaction, row => row.GetString(0), cancellationToken, Of(limit)).ConfigureAwait(false);
         }
 
-        return found.Count == 0 ? null : await LockAsync(transaction, found[0], cancellationToken).ConfigureAwait(false);
+        return found.Count == 0 ? [] : await LockAsync(transaction, [.. found], cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>The runs of the schedule that are going.</summary>
-    public static async Task<List<Guid>> GoingAsync(NpgsqlTransaction transaction, string scheduleId, CancellationToken cancellationToken)
+    /// <summary>Of locked schedules: the runs that are going, and the occurrences that they keep.</summary>
+    public static async Task<(ILookup<string, Guid> Going, ILookup<string, (OccurrenceKey Key, OverlapPolicy Overlap)> Buffers)> PresentAsync(
+        NpgsqlTransaction transaction, IReadOnlyList<StoredSchedule> schedules, CancellationToken cancellationToken)
     {
-        await ExecuteAsync("CloseEnded", transaction, cancellationToken, Of(scheduleId)).ConfigureAwait(false);
-        return await ReadAsync("Going", transaction, row => row.GetGuid(0), cancellationToken, Of(scheduleId)).ConfigureAwait(false);
-    }
+        var batch = new NpgsqlBatch(transaction.Connection, transaction);
+        await using var disposing = batch.ConfigureAwait(false);
+        var ids = schedules.Select(stored => stored.Id).ToArray();
+        batch.BatchCommands.Add(BatchCommand("CloseEnded", Of(ids)));
+        batch.BatchCommands.Add(BatchCommand("Going", Of(ids)));
+        batch.BatchCommands.Add(BatchCommand("Buffer", Of(schedules.Where(stored => stored.Buffered > 0).Select(stored => stored.Id).ToArray())));
+        var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = reader.ConfigureAwait(false);
+        var going = new List<(string Schedule, Guid RunId)>();
+        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            going.Add((reader.GetString(0), reader.GetGuid(1)));
+        }
 
-    public static Task<List<(OccurrenceKey Key, OverlapPolicy Overlap)>> BufferAsync(
-        NpgsqlTransaction transaction, string scheduleId, CancellationToken cancellationToken) =>
-        ReadAsync("Buffer", transaction, row => (Key(row), OverlapPolicyText.Parse(row.GetString(3))), cancellationToken, Of(scheduleId));
+        await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+        var buffered = new List<(string Schedule, OccurrenceKey Key, OverlapPolicy Overlap)>();
+        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            buffered.Add((reader.GetString(4), Key(reader), OverlapPolicyText.Parse(reader.GetString(3))));
+        }
+
+        return (going.ToLookup(one => one.Schedule, one => one.RunId), buffered.ToLookup(one => one.Schedule, one => (one.Key, one.Overlap)));
+    }
 
     /// <summary>Records outcomes; answers those that are new.</summary>
-    public static Task<List<(OccurrenceKey Key, ScheduleOccurrence Occurrence)>> RecordAsync(
-        NpgsqlTransaction transaction, string scheduleId, IReadOnlyList<Decision> decisions, CancellationToken cancellationToken) =>
+    public static Task<List<(string ScheduleId, OccurrenceKey Key, ScheduleOccurrence Occurrence)>> RecordAsync(
+        NpgsqlTransaction transaction, IReadOnlyList<(string ScheduleId, Decision Decision)> decided, CancellationToken cancellationToken) =>
         ReadAsync(
             "RecordOutcomes",
             transaction,
-            row => (Key(row), Occurrence(row)),
+            row => (row.GetString(6), Key(row), Occurrence(row)),
             cancellationToken,
-            Of(scheduleId),
-            Of(decisions.Select(decision => decision.Key.Time.ToUniversalTime()).ToArray()),
-            Of(decisions.Select(decision => Name(decision.Key.Cause)).ToArray()),
-            Of(decisions.Select(decision => decision.Key.RequestId).ToArray()),
-            Of(decisions.Select(decision => OverlapPolicyText.Of(decision.Overlap)).ToArray()),
-            Of(decisions.Select(decision => Name(decision.Outcome)).ToArray()),
-            Of(decisions.Select(decision => decision.Outcome == OccurrenceOutcome.Started ? Occurrences.RunIdOf(scheduleId, decision.Key) : (Guid?)null).ToArray()),
-            Of(decisions.Select(decision => decision.Reason).ToArray()));
+            Each(decided, one => one.ScheduleId),
+            Each(decided, one => one.Decision.Key.Time.ToUniversalTime()),
+            Each(decided, one => Name(one.Decision.Key.Cause)),
+            Each(decided, one => one.Decision.Key.RequestId),
+            Each(decided, one => OverlapPolicyText.Of(one.Decision.Overlap)),
+            Each(decided, one => Name(one.Decision.Outcome)),
+            Each(decided, one => one.Decision.Outcome == OccurrenceOutcome.Started ? Occurrences.RunIdOf(one.ScheduleId, one.Decision.Key) : (Guid?)null),
+            Each(decided, one => one.Decision.Reason));
 
-    public static Task AdvanceAsync(
-        NpgsqlTransaction transaction, string scheduleId, DateTimeOffset settledTo, DateTimeOffset? next, DateTimeOffset? at, CancellationToken cancellationToken) =>
-        ExecuteAsync("AdvanceSchedule", transaction, cancellationToken, Of(scheduleId), Of(settledTo), Time(next), Time(at));
+    /// <summary>Starts runs, and moves schedules on to what comes next.</summary>
+    public static async Task StartAsync(
+        NpgsqlTransaction transaction, IReadOnlyList<ScheduledRun> runs, IReadOnlyList<StoredSchedule> moved, CancellationToken cancellationToken)
+    {
+        var batch = new NpgsqlBatch(transaction.Connection, transaction);
+        await using var disposing = batch.ConfigureAwait(false);
+        if (runs.Count > 0)
+        {
+            batch.BatchCommands.Add(BatchCommand(
+                "StartScheduled",
+                Each(runs, run => run.RunId),
+                Each(runs, run => run.Schedule.Workflow),
+                Each(runs, run => run.Schedule.Queue),
+                Each(runs, run => run.Schedule.Priority),
+                Each(runs, run => run.Input),
+                Each(runs, run => JsonSerializer.Serialize(run.Schedule.Tags)),
+                Each(runs, run => run.Schedule.Id),
+                Each(runs, run => run.For.ToUniversalTime()),
+                Each(runs, run => run.Schedule.ConcurrencyKey),
+                Each(runs, run => run.Schedule.ConcurrencyKey is null ? null : (int?)run.Schedule.ConcurrencyLimit)));
+        }
+
+        batch.BatchCommands.Add(BatchCommand(
+            "AdvanceSchedules",
+            Each(moved, stored => stored.Id),
+            Each(moved, stored => stored.SettledTo.ToUniversalTime()),
+            Each(moved, stored => stored.NextOccurrence?.ToUniversalTime()),
+            Each(moved, stored => stored.NextAt?.ToUniversalTime())));
+        await batch.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+    }
 
     public static Task<List<ScheduleOccurrence>> RequestAsync(
         NpgsqlTransaction transaction, string scheduleId, Guid requestId, CancellationToken cancellationToken) =>
@@ -153,6 +216,12 @@ internal static class ScheduleStore
     /// <summary>Whether two rules are stored as the same.</summary>
     public static bool Equal(ScheduleSpec one, ScheduleSpec other) =>
         JsonSerializer.Serialize(one, JsonSerializerOptions.Web) == JsonSerializer.Serialize(other, JsonSerializerOptions.Web);
+
+    private static async Task<List<StoredSchedule>> LockAsync(NpgsqlTransaction transaction, string[] scheduleIds, CancellationToken cancellationToken)
+    {
+        var locked = await ReadAsync("LockSchedules", transaction, Stored, cancellationToken, Of(scheduleIds)).ConfigureAwait(false);
+        return scheduleIds.Length < 2 ? locked : [.. locked.OrderBy(stored => stored.NextAt)];
+    }
 
     private static StoredSchedule Stored(NpgsqlDataReader row) => new()
     {
@@ -210,6 +279,19 @@ internal static class ScheduleStore
 
     private static NpgsqlParameter Time(DateTimeOffset? value) =>
         new() { Value = (object?)value ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.TimestampTz };
+
+    private static NpgsqlParameter<T[]> Each<TRow, T>(IEnumerable<TRow> rows, Func<TRow, T> value) => Of(rows.Select(value).ToArray());
+
+    private static NpgsqlBatchCommand BatchCommand(string name, params ReadOnlySpan<NpgsqlParameter> parameters)
+    {
+        var command = new NpgsqlBatchCommand(Sql[name]);
+        foreach (var parameter in parameters)
+        {
+            command.Parameters.Add(parameter);
+        }
+
+        return command;
+    }
 
     private static NpgsqlCommand Command(string name, NpgsqlTransaction transaction, params ReadOnlySpan<NpgsqlParameter> parameters)
     {

@@ -37,11 +37,22 @@ internal sealed record StepRecord(string Name, int Attempts, byte[]? Output, str
 /// <summary>A step that had begun: its last attempt's number, how many attempts count, its checkpoint and waits.</summary>
 internal sealed record BegunStep(int Attempt, int Counted, byte[]? Checkpoint, TimeSpan? RetryIn, TimeSpan? BegunAgo);
 
+/// <summary>What a worker finds around it when it looks.</summary>
+/// <param name="Ready">Whether runs of its queue wait to be claimed.</param>
+/// <param name="DueIn">When the next waiting run is due.</param>
+/// <param name="ScheduleIn">When the next schedule is due.</param>
+/// <param name="Buffered">Whether a schedule has something in its buffer.</param>
+/// <param name="ToSweep">Whether <see cref="WorkerStore.SweepAsync"/> or <see cref="WorkerStore.ForgetAsync"/> would find anything.</param>
+/// <param name="ToCarry">Whether deadlines have passed, or ends of runs wait to be carried.</param>
+internal sealed record Surroundings(bool Ready, TimeSpan? DueIn, TimeSpan? ScheduleIn, bool Buffered, bool ToSweep, bool ToCarry);
+
 /// <summary>A worker's statements about itself and the runs that it takes.</summary>
-internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
+internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId, QuietConnection? quiet = null)
 {
     private static readonly SqlFile Queues = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/queues.sql");
     private static readonly SqlFile Sql = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/worker.sql");
+    // Seconds. A look may wait for a lock, and the lease's renewal with it.
+    private const int LongestLook = 2;
     private readonly GuardedClaims _guarded = new(workerId);
 
     /// <summary>When to claim again after the last claim although nothing happens; null when there is no reason to.</summary>
@@ -56,6 +67,9 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
         batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["OfferWorkflows"]) { Parameters = { Of(workerId), Of(offer.AllNames), Of(offer.AllVersions) } });
         await batch.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
     }
+
+    /// <summary>The connection that the lease, looks and claims share while the worker is idle.</summary>
+    public QuietConnection? Quiet => quiet;
 
     /// <summary>A connection for renewals alone.</summary>
     public NpgsqlConnection Connect() => data.OpenConnection();
@@ -96,15 +110,26 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
     public Task CountRefusedAsync(long refused, CancellationToken cancellationToken) =>
         ExecuteAsync("CountRefused", cancellationToken, Of(workerId), Of(refused));
 
-    /// <summary>Whether <see cref="SweepAsync"/> or <see cref="ForgetAsync"/> would find anything, and whether ends of runs wait to be carried.</summary>
-    public async Task<(bool ToSweep, bool ToCarry)> FindChoresAsync(TimeSpan? keep, CancellationToken cancellationToken)
+    /// <summary>What there is to do. Needs no thread but the caller's.</summary>
+    public static Surroundings Look(NpgsqlConnection connection, string queue, TimeSpan? keep)
     {
-        var command = Command("FindChores", new NpgsqlParameter { Value = (object?)keep ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Interval });
+        using var command = new NpgsqlCommand(Sql["LookAround"], connection) { CommandTimeout = LongestLook };
+        command.Parameters.Add(Of(queue));
+        command.Parameters.Add(Keep(keep));
+        using var reader = command.ExecuteReader();
+        reader.Read();
+        return Around(reader);
+    }
+
+    /// <summary>What there is to do.</summary>
+    public async Task<Surroundings> LookAsync(string queue, TimeSpan? keep, CancellationToken cancellationToken)
+    {
+        var command = Command("LookAround", Of(queue), Keep(keep));
         await using var disposing = command.ConfigureAwait(false);
         var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);
         await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
-        return (reader.GetBoolean(0), reader.GetBoolean(1));
+        return Around(reader);
     }
 
     /// <summary>Marks workers lost whose lease has ended, and queues the runs of lost workers again.</summary>
@@ -151,31 +176,18 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
 
     public async Task<List<ClaimedRun>> ClaimAsync(string queue, WorkflowOffer offer, int limit, CancellationToken cancellationToken)
     {
-        var runs = new List<ClaimedRun>();
         ClaimAgainIn = null;
-        bool guarded;
-        var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
-        await using var closingConnection = connection.ConfigureAwait(false);
-        var batch = new NpgsqlBatch(connection);
-        await using (batch.ConfigureAwait(false))
+        using var turn = Quiet?.TryTake();
+        if (turn is not null)
         {
-            batch.BatchCommands.Add(WriteStore.PlanForMany());
-            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["WakeDue"]));
-            batch.BatchCommands.Add(GuardedClaims.NeedsGuard(queue));
-            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["ClaimRuns"]) { Parameters = { Of(workerId), Of(queue), Of(offer.Codes), Of(limit), Of(offer.Names), Of(offer.Newest) } });
-            var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
-            await using var closing = reader.ConfigureAwait(false);
-            await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
-            guarded = await reader.ReadAsync(cancellationToken).ConfigureAwait(false) && reader.GetBoolean(0);
-            await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
-            await GuardedClaims.ReadAsync(reader, queue, runs, cancellationToken).ConfigureAwait(false);
+            var claimed = await ClaimAsync(await turn.OpenAsync(cancellationToken).ConfigureAwait(false), queue, offer, limit, cancellationToken).ConfigureAwait(false);
+            turn.Keep();
+            return claimed;
         }
 
-        // What the first statement claimed is this worker's by now, so it must reach the caller whatever happens here.
-        ClaimAgainIn = guarded && runs.Count == 0
-            ? await _guarded.ClaimAsync(connection, queue, offer, limit, runs, cancellationToken).ConfigureAwait(false)
-            : guarded ? TimeSpan.Zero : null;
-        return runs;
+        var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
+        await using var closing = connection.ConfigureAwait(false);
+        return await ClaimAsync(connection, queue, offer, limit, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>How many runs of a queue are due and wait for a slot, and for how long the oldest has been due.</summary>
@@ -237,6 +249,38 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId)
                 Seconds(reader, 5),
                 Seconds(reader, 6));
         }
+    }
+
+    private static NpgsqlParameter Keep(TimeSpan? keep) => new() { Value = (object?)keep ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Interval };
+
+    private static Surroundings Around(NpgsqlDataReader reader) => new(
+        reader.GetBoolean(0), Seconds(reader, 1), Seconds(reader, 2), reader.GetBoolean(3), reader.GetBoolean(4), reader.GetBoolean(5));
+
+    private async Task<List<ClaimedRun>> ClaimAsync(
+        NpgsqlConnection connection, string queue, WorkflowOffer offer, int limit, CancellationToken cancellationToken)
+    {
+        var runs = new List<ClaimedRun>();
+        bool guarded;
+        var batch = new NpgsqlBatch(connection);
+        await using (batch.ConfigureAwait(false))
+        {
+            batch.BatchCommands.Add(WriteStore.PlanForMany());
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["WakeDue"]));
+            batch.BatchCommands.Add(GuardedClaims.NeedsGuard(queue));
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["ClaimRuns"]) { Parameters = { Of(workerId), Of(queue), Of(offer.Codes), Of(limit), Of(offer.Names), Of(offer.Newest) } });
+            var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+            await using var closing = reader.ConfigureAwait(false);
+            await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+            guarded = await reader.ReadAsync(cancellationToken).ConfigureAwait(false) && reader.GetBoolean(0);
+            await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+            await GuardedClaims.ReadAsync(reader, queue, runs, cancellationToken).ConfigureAwait(false);
+        }
+
+        // What the first statement claimed is this worker's by now, so it must reach the caller whatever happens here.
+        ClaimAgainIn = guarded && runs.Count == 0
+            ? await _guarded.ClaimAsync(connection, queue, offer, limit, runs, cancellationToken).ConfigureAwait(false)
+            : guarded ? TimeSpan.Zero : null;
+        return runs;
     }
 
     private static TimeSpan? Seconds(NpgsqlDataReader reader, int column) =>

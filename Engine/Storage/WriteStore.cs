@@ -4,9 +4,15 @@ using NpgsqlTypes;
 namespace Exporter.Engine.Storage;
 
 /// <summary>Commits the writes of many runs in one transaction and one round trip. The statements tell the rules.</summary>
-internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
+/// <param name="data">For the engine's own statements.</param>
+/// <param name="workerId">The worker whose writes these are.</param>
+/// <param name="callers">For transactions that the application's code has a part in. Default the same.</param>
+internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId, NpgsqlDataSource? callers = null)
 {
     private static readonly SqlFile Sql = SqlFile.Load(typeof(WriteStore).Assembly, "sql/writes.sql");
+
+    // What leaves the run's own row alone, as records do.
+    private static readonly WriteKind[] BesideRecords = [WriteKind.FailedAttempt, WriteKind.OpenStep, WriteKind.Status];
 
     /// <summary>Commits; answers the runs, with their epochs, whose writes were accepted.</summary>
     /// <param name="writes">At most one status a run, and one of each open step.</param>
@@ -20,29 +26,52 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
         var batch = new NpgsqlBatch(connection);
         await using var disposing = batch.ConfigureAwait(false);
         batch.BatchCommands.Add(PlanForMany());
-        var accepted = new HashSet<(Guid, long)>();
         var byKind = ByKind(writes);
-        if (ToLock(byKind) is { Length: > 0 } locked)
+        var records = byKind[(int)WriteKind.Record];
+        // Only records, and none that may be there already.
+        var recording = !again && records.Length > 0 && Array.TrueForAll(BesideRecords, kind => byKind[(int)kind].Length == 0)
+            ? Records("RecordHeld", records)
+            : null;
+        if (recording is not null)
         {
-            batch.BatchCommands.Add(byKind[(int)WriteKind.Record].Length == 0 || again ? Lock(locked) : RecordHeld(locked, byKind[(int)WriteKind.Record]));
+            batch.BatchCommands.Add(recording);
+        }
+        else if (ToLock(byKind) is { Length: > 0 } locked)
+        {
+            batch.BatchCommands.Add(Lock(locked));
         }
 
         for (var kind = WriteKind.Record; kind <= WriteKind.Log; kind++)
         {
             if (byKind[(int)kind] is { Length: > 0 } of)
             {
-                Add(batch, kind, of, isRecorded: !again);
+                Add(batch, kind, of, isRecorded: recording is not null);
             }
         }
 
+        var accepted = new HashSet<(Guid, long)>(writes.Count);
         var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
-        await using var closingReader = reader.ConfigureAwait(false);
-        while (await reader.NextResultAsync(cancellationToken).ConfigureAwait(false))
+        await using (reader.ConfigureAwait(false))
         {
-            while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+            // After what PlanForMany answers.
+            while (await reader.NextResultAsync(cancellationToken).ConfigureAwait(false))
             {
-                accepted.Add((reader.GetGuid(0), reader.GetInt64(1)));
+                await ReadAcceptedAsync(reader, byKind[(int)WriteKind.Finish], accepted, cancellationToken).ConfigureAwait(false);
             }
+        }
+
+        if (recording is not null && (int)recording.RecordsAffected == records.Length)
+        {
+            Accept(records, accepted);
+        }
+        else if (recording is not null)
+        {
+            // Some were refused. Which, is told by what is held now: a run lost meanwhile is lost to this worker in any case.
+            var held = new NpgsqlBatch(connection) { BatchCommands = { Lock(ToLock(byKind)) } };
+            await using var disposingHeld = held.ConfigureAwait(false);
+            var heldReader = await held.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+            await using var closingReader = heldReader.ConfigureAwait(false);
+            await ReadAcceptedAsync(heldReader, [], accepted, cancellationToken).ConfigureAwait(false);
         }
 
         return accepted;
@@ -61,7 +90,7 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
         Func<NpgsqlTransaction, CancellationToken, Task<Write?>> body,
         CancellationToken cancellationToken)
     {
-        var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
+        var connection = await (callers ?? data).OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = connection.ConfigureAwait(false);
         var transaction = await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
         await using var rollingBack = transaction.ConfigureAwait(false);
@@ -146,11 +175,34 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
         return byKind;
     }
 
+    private static async Task ReadAcceptedAsync(NpgsqlDataReader reader, Write[] finished, HashSet<(Guid, long)> accepted, CancellationToken cancellationToken)
+    {
+        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            if (reader.IsDBNull(0))
+            {
+                Accept(finished, accepted);
+            }
+            else
+            {
+                accepted.Add((reader.GetGuid(0), reader.GetInt64(1)));
+            }
+        }
+    }
+
+    private static void Accept(Write[] writes, HashSet<(Guid, long)> accepted)
+    {
+        foreach (var write in writes)
+        {
+            accepted.Add((write.RunId, write.Epoch));
+        }
+    }
+
     // The runs whose row is not held by the writes themselves.
     private static (Guid RunId, long Epoch)[] ToLock(Write[][] byKind)
     {
         var runs = new HashSet<(Guid, long)>();
-        foreach (var kind in (ReadOnlySpan<WriteKind>)[WriteKind.Record, WriteKind.FailedAttempt, WriteKind.OpenStep, WriteKind.Status])
+        foreach (var kind in (ReadOnlySpan<WriteKind>)[WriteKind.Record, .. BesideRecords])
         {
             foreach (var write in byKind[(int)kind])
             {
@@ -169,8 +221,7 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
             case WriteKind.Record:
                 if (!isRecorded)
                 {
-                    batch.BatchCommands.Add(Fenced(
-                        "RecordSteps", writes, Places(writes), Names(writes), Attempts(writes), Payloads(writes), Errors(writes), Waits(writes), Tooks(writes)));
+                    batch.BatchCommands.Add(Records("RecordSteps", writes));
                 }
 
                 if (Array.FindAll(writes, write => write.ClosesOpen) is { Length: > 0 } closing)
@@ -231,21 +282,8 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
         },
     };
 
-    private NpgsqlBatchCommand RecordHeld((Guid RunId, long Epoch)[] held, Write[] writes)
-    {
-        var command = Lock(held);
-        command.CommandText = Sql["RecordHeld"];
-        foreach (var parameter in (ReadOnlySpan<NpgsqlParameter>)
-            [
-                Of(Array.ConvertAll(writes, write => write.RunId)), Of(Array.ConvertAll(writes, write => write.Epoch)), Places(writes), Names(writes),
-                Attempts(writes), Payloads(writes), Errors(writes), Waits(writes), Tooks(writes),
-            ])
-        {
-            command.Parameters.Add(parameter);
-        }
-
-        return command;
-    }
+    private NpgsqlBatchCommand Records(string name, Write[] writes) => Fenced(
+        name, writes, Places(writes), Names(writes), Attempts(writes), Payloads(writes), Errors(writes), Waits(writes), Tooks(writes));
 
     private NpgsqlBatchCommand Fenced(string name, Write[] writes, params ReadOnlySpan<NpgsqlParameter> more)
     {
@@ -274,27 +312,25 @@ internal sealed class WriteStore(NpgsqlDataSource data, Guid workerId)
 
     private static NpgsqlParameter Errors(Write[] writes) => Texts(writes, write => write.Error);
 
-    private static NpgsqlParameter Payloads(Write[] writes) => new()
+    private static NpgsqlParameter Payloads(Write[] writes) => Column(writes, write => write.Payload, NpgsqlDbType.Bytea);
+
+    private static NpgsqlParameter Seen(Write[] writes) => Column(writes, write => write.SeenEvents, NpgsqlDbType.Bigint);
+
+    private static NpgsqlParameter Waits(Write[] writes) => Column(writes, write => write.Wait, NpgsqlDbType.Interval);
+
+    private static NpgsqlParameter Tooks(Write[] writes) => new()
     {
-        Value = Array.ConvertAll(writes, write => write.Payload),
-        NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea,
+        Value = Array.ConvertAll(writes, write => write.Took), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Interval,
     };
 
-    private static NpgsqlParameter Seen(Write[] writes) => new()
+    private static NpgsqlParameter Texts(Write[] writes, Converter<Write, string?> of) => Column(writes, of, NpgsqlDbType.Text);
+
+    // One that has no value at all is sent empty: unnest fills up with nulls.
+    private static NpgsqlParameter Column<T>(Write[] writes, Converter<Write, T> of, NpgsqlDbType type) => new()
     {
-        Value = Array.ConvertAll(writes, write => write.SeenEvents),
-        NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint,
+        Value = Array.TrueForAll(writes, write => of(write) is null) ? Array.Empty<T>() : Array.ConvertAll(writes, of),
+        NpgsqlDbType = NpgsqlDbType.Array | type,
     };
-
-    private static NpgsqlParameter Waits(Write[] writes) => Intervals(Array.ConvertAll(writes, write => write.Wait));
-
-    private static NpgsqlParameter Tooks(Write[] writes) => Intervals(Array.ConvertAll(writes, write => (TimeSpan?)write.Took));
-
-    private static NpgsqlParameter Intervals(TimeSpan?[] values) =>
-        new() { Value = values, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Interval };
-
-    private static NpgsqlParameter Texts(Write[] writes, Converter<Write, string?> of) =>
-        new() { Value = Array.ConvertAll(writes, of), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text };
 
     private static NpgsqlParameter<T[]> Of<T>(T[] values) => new() { TypedValue = values };
 }

@@ -44,7 +44,7 @@ internal sealed class TestTime(
             before = now;
             if (now.SchedulesDue)
             {
-                while (await firer.FireOneAsync(cancellationToken).ConfigureAwait(false))
+                while (await firer.FireAsync(cancellationToken).ConfigureAwait(false))
                 {
                 }
             }

@@ -67,7 +67,7 @@ internal sealed class ChildRuns(RunExecution run, WorkerServices services)
                 {
                     var child = Guid.CreateVersion7();
                     await services.Client.StartAsync(
-                        child, workflow, services.Codec.Write(input, Places.Input(child)), options, null, null, transaction, token, (run.RunId, onClose))
+                        child, workflow, services.Codec.Write(input, Places.Input(child)), options, transaction, token, (run.RunId, onClose))
                         .ConfigureAwait(false);
                     await EventStore.MarkParentAsync(transaction, run.RunId, token).ConfigureAwait(false);
                     output = services.Codec.Write(child, Places.Step(run.RunId, place));

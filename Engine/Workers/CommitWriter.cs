@@ -18,6 +18,7 @@ internal sealed class CommitWriter : IAsyncDisposable
     // Under load a moment's wait makes batches several times as large, and each write cheaper.
     private const int LoadedFrom = 32;
     private static readonly TimeSpan Linger = TimeSpan.FromMilliseconds(2);
+    private const int LongestLinger = 4;
     private const long LargestPayload = 8 << 20;
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
     private readonly WriteStore _store;
@@ -102,13 +103,27 @@ internal sealed class CommitWriter : IAsyncDisposable
             var isLoaded = batch.Count >= LoadedFrom;
             batch.Clear();
             Gather(reader, batch);
-            if (isLoaded && batch.Count < LargestBatch / 2)
+            if (isLoaded)
             {
-                await Task.Delay(Linger, _time).ConfigureAwait(false);
-                Gather(reader, batch);
+                await LingerAsync(reader, batch).ConfigureAwait(false);
             }
 
             await CommitAsync(batch).ConfigureAwait(false);
+        }
+    }
+
+    // The runs whose writes were settled just now are on their way to the next ones: wait while they keep coming.
+    private async Task LingerAsync(ChannelReader<Write> reader, List<Write> batch)
+    {
+        for (var moment = 0; moment < LongestLinger && batch.Count < LargestBatch / 2; moment++)
+        {
+            var before = batch.Count;
+            await Task.Delay(Linger, _time).ConfigureAwait(false);
+            Gather(reader, batch);
+            if (batch.Count - before < before / 4)
+            {
+                return;
+            }
         }
     }
 

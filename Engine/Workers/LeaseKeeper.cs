@@ -29,23 +29,25 @@ internal sealed class LeaseKeeper(WorkerStore store, WorkerOptions options, Time
     }
 
     /// <summary>
-    /// Renews at a third of the lease period until told to end or the lease is lost. On a thread and a connection of its own, and
-    /// without any other thread's help: code of steps may block every thread of the pool, and is slow then, not dead.
+    /// Renews at a third of the lease period until told to end or the lease is lost. On a thread of its own, and, while anything is
+    /// executing, on a connection of its own, without any other thread's help: code of steps may block every thread of the pool,
+    /// and is slow then, not dead. While nothing is executing it looks around for all others.
     /// </summary>
     /// <param name="executing">How many runs are executing.</param>
     /// <param name="stopping">Whether the worker has stopped claiming.</param>
     /// <param name="writer">Knows the writes that were refused.</param>
+    /// <param name="look">The looks of an idle worker.</param>
     /// <param name="renewed">Called after each renewal, once the last call has ended.</param>
     /// <param name="end">Ends the loop.</param>
     public Task KeepAsync(
-        Func<int> executing, Func<bool> stopping, CommitWriter writer, Func<CancellationToken, Task> renewed, CancellationToken end)
+        Func<int> executing, Func<bool> stopping, CommitWriter writer, IdleLook look, Func<CancellationToken, Task> renewed, CancellationToken end)
     {
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var thread = new Thread(() =>
         {
             try
             {
-                Keep(executing, stopping, writer, renewed, end);
+                Keep(executing, stopping, writer, look, renewed, end);
                 ended.SetResult();
             }
             catch (Exception error)
@@ -61,20 +63,33 @@ internal sealed class LeaseKeeper(WorkerStore store, WorkerOptions options, Time
     }
 
     private void Keep(
-        Func<int> executing, Func<bool> stopping, CommitWriter writer, Func<CancellationToken, Task> renewed, CancellationToken end)
+        Func<int> executing, Func<bool> stopping, CommitWriter writer, IdleLook look, Func<CancellationToken, Task> renewed, CancellationToken end)
     {
         var interval = options.LeasePeriod / 3;
-        var pause = interval;
+        var (renewAt, lookAt) = (After(interval), After(look.Pace));
         using var either = CancellationTokenSource.CreateLinkedTokenSource(end, Lost);
-        NpgsqlConnection? connection = null;
+        NpgsqlConnection? own = null;
         var telling = Task.CompletedTask;
-        while (!either.Token.WaitHandle.WaitOne(pause))
+        while (!either.Token.WaitHandle.WaitOne(Until(Math.Min(renewAt, lookAt))))
         {
+            if (executing() == 0)
+            {
+                own?.Dispose();
+                own = null;
+            }
+
+            if (Until(renewAt) > TimeSpan.Zero)
+            {
+                lookAt = After(stopping() || executing() > 0 ? look.Pace : LookAround(look));
+                continue;
+            }
+
             var sent = time.GetTimestamp();
             var refused = writer.TakeRefused();
+            using var quiet = executing() == 0 ? store.Quiet?.TryTake() : null;
             try
             {
-                connection ??= store.Connect();
+                var connection = quiet is not null ? quiet.Open() : own ??= store.Connect();
                 if (!store.Renew(connection, options.LeasePeriod, executing(), stopping(), refused))
                 {
                     writer.GiveBackRefused(refused);
@@ -82,22 +97,49 @@ internal sealed class LeaseKeeper(WorkerStore store, WorkerOptions options, Time
                     break;
                 }
 
+                quiet?.Keep();
                 Granted(sent);
-                pause = interval;
+                renewAt = After(interval);
                 telling = telling.IsCompleted ? Task.Run(() => TellAsync(renewed, either.Token), CancellationToken.None) : telling;
             }
             catch (Exception error)
             {
-                connection?.Dispose();
-                connection = null;
+                own?.Dispose();
+                own = null;
                 writer.GiveBackRefused(refused);
                 EngineLog.TriedAgain(logger, "Renewing the lease", ErrorText.Of(error));
-                pause = interval / 10;
+                renewAt = After(interval / 10);
             }
         }
 
-        connection?.Dispose();
+        own?.Dispose();
     }
+
+    // How long until the next look. What does not come about here, others do for themselves.
+    private TimeSpan LookAround(IdleLook look)
+    {
+        using var quiet = store.Quiet?.TryTake();
+        try
+        {
+            if (quiet is not null)
+            {
+                var again = look.Look(quiet.Open());
+                quiet.Keep();
+                return again;
+            }
+        }
+        catch (Exception error)
+        {
+            EngineLog.TriedAgain(logger, "Looking for work", ErrorText.Of(error));
+        }
+
+        return look.Pace;
+    }
+
+    private long After(TimeSpan wait) =>
+        wait == Timeout.InfiniteTimeSpan ? long.MaxValue : time.GetTimestamp() + (long)(wait.TotalSeconds * time.TimestampFrequency);
+
+    private TimeSpan Until(long at) => time.GetTimestamp() is var now && at <= now ? TimeSpan.Zero : time.GetElapsedTime(now, at);
 
     private async Task TellAsync(Func<CancellationToken, Task> renewed, CancellationToken end)
     {

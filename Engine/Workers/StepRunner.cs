@@ -110,20 +110,9 @@ internal sealed class StepRunner(RunExecution run, WorkerServices services)
                 services.Writer.Post(context.OpenWrite(null));
             }
 
-            var code = Task.Run(() =>
-            {
-                RunLogProvider.Enter(context.Log);
-                return body(context);
-            });
-            if (!code.IsCompleted && context.CancellationToken.CanBeCanceled)
-            {
-                await EndsOrIsToStopAsync(code, context).ConfigureAwait(false);
-            }
-
-            if (!code.IsCompleted)
+            if (await new StepCall(context, body, services.Options.CancelGrace, services.Time).EndAsync().ConfigureAwait(false) is not { } code)
             {
                 EngineLog.AttemptIgnoresToken(services.Logger, run.RunId, context.Name, context.Attempt);
-                _ = code.ContinueWith(static task => _ = task.Exception, TaskScheduler.Default);
                 return (null, context.Timeout ?? (Exception)new OperationCanceledException("The attempt did not end when it was told to."));
             }
 
@@ -143,20 +132,6 @@ internal sealed class StepRunner(RunExecution run, WorkerServices services)
             run.Ended(context);
             run.Activity.Ended();
         }
-    }
-
-    // Code that heeds its token ends soon after it fires; code that does not is left behind after the grace.
-    private async Task EndsOrIsToStopAsync(Task code, StepAttempt context)
-    {
-        await code.WaitAsync(context.CancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (code.IsCompleted)
-        {
-            return;
-        }
-
-        using var ended = new CancellationTokenSource();
-        await Task.WhenAny(code, Task.Delay(services.Options.CancelGrace, services.Time, ended.Token)).ConfigureAwait(false);
-        await ended.CancelAsync().ConfigureAwait(false);
     }
 }
 

@@ -22,6 +22,12 @@ internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeP
     /// <summary>Called with a run and what is asked of it: cancel, pause, drop, or event when it may go on.</summary>
     public event Action<Guid, string>? RunSteered;
 
+    /// <summary>Called when somebody has changed what a schedule has to do.</summary>
+    public event Action? Scheduled;
+
+    /// <summary>Whether notifications are being listened for; they may still be lost.</summary>
+    public bool IsListening { get; private set; }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await gate.PassAsync(stoppingToken).ConfigureAwait(false);
@@ -43,6 +49,7 @@ internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeP
             }
             catch (Exception error)
             {
+                IsListening = false;
                 EngineLog.TriedAgain(logger, "Listening for work", ErrorText.Of(error));
                 await Task.Delay(TimeSpan.FromSeconds(1), time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
@@ -61,6 +68,7 @@ internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeP
             await listen.ExecuteNonQueryAsync(stop).ConfigureAwait(false);
         }
 
+        IsListening = true;
         while (true)
         {
             if (!await connection.WaitAsync(Probe, stop).ConfigureAwait(false))
@@ -78,6 +86,10 @@ internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeP
         if (payload.StartsWith("queue ", StringComparison.Ordinal))
         {
             Queued?.Invoke(payload["queue ".Length..]);
+        }
+        else if (payload == "schedules")
+        {
+            Scheduled?.Invoke();
         }
         else if (payload.IndexOf(' ', StringComparison.Ordinal) is var end and > 0
             && Guid.TryParse(payload.AsSpan(end + 1), CultureInfo.InvariantCulture, out var runId))

@@ -1,6 +1,7 @@
 using Exporter.Engine.Client;
 using Exporter.Engine.Observability;
 using Exporter.Engine.Payloads;
+using Exporter.Engine.Scheduling;
 using Exporter.Engine.Storage;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -17,7 +18,7 @@ internal sealed record WorkerSettings(string Queue, WorkerOptions Options, IRead
 /// <summary>Executes the runs of one queue, in one session after the other for as long as its host lives.</summary>
 internal sealed class Worker(
     WorkerSettings settings, EngineDatabase database, SchemaGate gate, PayloadCodec codec, EngineClient client, IServiceScopeFactory scopes, WorkSignal signal,
-    TimeProvider time, EngineMetrics metrics, WorkerSignals signals, ILogger<Worker> logger) : BackgroundService
+    ScheduleBell schedules, TimeProvider time, EngineMetrics metrics, WorkerSignals signals, ILogger<Worker> logger) : BackgroundService
 {
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
@@ -34,7 +35,7 @@ internal sealed class Worker(
     {
         while (await gate.PassAsync(stoppingToken).ConfigureAwait(false))
         {
-            var session = new WorkerSession(settings, database, codec, client, scopes, time, metrics, signals, logger);
+            var session = new WorkerSession(settings, database, codec, client, scopes, signal, schedules, time, metrics, signals, logger);
             await using var ending = session.ConfigureAwait(false);
             void Queued(string queue)
             {

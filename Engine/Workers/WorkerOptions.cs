@@ -9,7 +9,8 @@ public sealed record WorkerOptions
     /// <summary>How long a worker that is not heard of keeps its runs. Default 30 s; from 1 s to 1 h.</summary>
     public TimeSpan LeasePeriod { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>How often an idle worker asks for runs when no notification comes. Default 1 s; from 10 ms to 1 min.</summary>
+    /// <summary>How often an idle worker asks for runs where no notifications come; where they do, two thirds as often, and when a
+    /// timer or a schedule is due. Default 1 s; from 10 ms to 1 min.</summary>
     public TimeSpan PollInterval { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>How long a shutdown lets steps in progress go on. Default 20 s; from 0. Keep the host's own limit

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Exporter.Engine.Client;
 using Exporter.Engine.Observability;
 using Exporter.Engine.Payloads;
+using Exporter.Engine.Scheduling;
 using Exporter.Engine.Storage;
 using Exporter.Engine.Testing;
 using Microsoft.Extensions.DependencyInjection;
@@ -19,18 +20,23 @@ internal sealed class WorkerSession : IAsyncDisposable
     private static readonly TimeSpan ShowInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan ShortPause = TimeSpan.FromMilliseconds(5);
     private const int BacklogPauses = 4;
+    private const int FewestAtOnce = 250;
+    private const int MostAtOnce = 1000;
     private static readonly TimeSpan BacklogPause = TimeSpan.FromMilliseconds(3);
     private readonly WorkerSettings _settings;
     private readonly WorkerOptions _options;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly NpgsqlDataSource _data;
+    private readonly NpgsqlDataSource _callers;
+    private readonly QuietConnection _quiet;
     private readonly WorkerStore _store;
     private readonly WorkerServices _services;
     private readonly RunExecutor _executor;
     private readonly LeaseKeeper _lease;
+    private readonly IdleLook _look;
     private readonly WorkerSweep _sweep;
-    private readonly ConcurrentDictionary<Guid, (RunExecution Run, Task Left)> _runs = new();
+    private readonly ConcurrentDictionary<Guid, HeldRun> _runs = new();
     private readonly WorkflowOffer _offer;
     private readonly SemaphoreSlim _wake = new(0);
     private readonly SemaphoreSlim _carry = new(0);
@@ -41,8 +47,8 @@ internal sealed class WorkerSession : IAsyncDisposable
     private long _claimed;
 
     public WorkerSession(
-        WorkerSettings settings, EngineDatabase database, PayloadCodec codec, EngineClient client, IServiceScopeFactory scopes, TimeProvider time,
-        EngineMetrics metrics, WorkerSignals signals, ILogger logger)
+        WorkerSettings settings, EngineDatabase database, PayloadCodec codec, EngineClient client, IServiceScopeFactory scopes, WorkSignal signal,
+        ScheduleBell schedules, TimeProvider time, EngineMetrics metrics, WorkerSignals signals, ILogger logger)
     {
         _settings = settings;
         _options = settings.Options;
@@ -50,14 +56,17 @@ internal sealed class WorkerSession : IAsyncDisposable
         _logger = logger;
         _offer = settings.Offer;
         WorkerId = Guid.CreateVersion7();
-        _data = database.OpenFor(WorkerId, _options.Writers + Math.Min(_options.Slots, 8) + 4);
-        _store = new WorkerStore(_data, WorkerId);
-        var writes = new WriteStore(_data, WorkerId);
+        _data = database.OpenFor(WorkerId, _options.Writers + 6);
+        _callers = database.OpenFor(WorkerId, Math.Clamp(_options.Slots, 2, 8), isCallers: true);
+        _quiet = new QuietConnection(_data);
+        _store = new WorkerStore(_data, WorkerId, _quiet);
+        var writes = new WriteStore(_data, WorkerId, _callers);
         var writer = new CommitWriter(writes, _options.Writers, time, metrics, logger);
         _services = new WorkerServices(WorkerId, _options, writer, writes, new EventStore(_data), client, codec, time, metrics, signals, logger);
         _executor = new RunExecutor(_services, scopes, settings.Workflows);
         _lease = new LeaseKeeper(_store, _options, TestClock.Unmoved(time), logger);
-        _sweep = new WorkerSweep(settings, _store, _services, Wake, () => Ring(_carry));
+        _look = new IdleLook(settings, signal, schedules, time, Wake);
+        _sweep = new WorkerSweep(settings, _store, _services, () => _runs.IsEmpty && _look.FoundNoChores, Wake, () => Ring(_carry));
     }
 
     public Guid WorkerId { get; }
@@ -68,7 +77,9 @@ internal sealed class WorkerSession : IAsyncDisposable
     public WorkerPhase Phase => _lease.IsLost ? WorkerPhase.Lost : _phase;
 
     /// <summary>How long ago it last asked for runs and got an answer; null before the first.</summary>
-    public TimeSpan? LastClaimAge => Interlocked.Read(ref _claimed) is > 0 and var claimed ? _time.GetElapsedTime(claimed) : null;
+    public TimeSpan? LastClaimAge => Interlocked.Read(ref _claimed) is > 0 and var claimed
+        ? _runs.IsEmpty && _look.IsFresh ? TimeSpan.Zero : _time.GetElapsedTime(claimed)
+        : null;
 
     /// <summary>A test has moved the clock: look at once for whatever may be due.</summary>
     public void LookNow()
@@ -118,7 +129,7 @@ internal sealed class WorkerSession : IAsyncDisposable
         using var end = CancellationTokenSource.CreateLinkedTokenSource(_lease.Lost);
         var dropping = _lease.Lost.UnsafeRegister(static session => ((WorkerSession)session!).DropAll(), this);
         await using var droppingNoMore = dropping.ConfigureAwait(false);
-        var keeping = _lease.KeepAsync(() => _runs.Count, () => _stopping, _services.Writer, SteerAsync, end.Token);
+        var keeping = _lease.KeepAsync(() => _runs.Count, () => _stopping, _services.Writer, _look, SteerAsync, end.Token);
         var beside = Task.WhenAll(_sweep.RunAsync(end.Token), ShowAsync(end.Token), CarryAsync(end.Token), SteerWhenToldAsync(end.Token));
         await ClaimAsync(stop).ConfigureAwait(false);
         _stopping = true;
@@ -158,6 +169,8 @@ internal sealed class WorkerSession : IAsyncDisposable
         }
 
         _lease.Dispose();
+        _quiet.Dispose();
+        await _callers.DisposeAsync().ConfigureAwait(false);
         await _data.DisposeAsync().ConfigureAwait(false);
         _wake.Dispose();
         _carry.Dispose();
@@ -184,7 +197,8 @@ internal sealed class WorkerSession : IAsyncDisposable
                 await Task.Delay(BacklogPause, _time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
-            var free = Math.Min(_options.Slots - _runs.Count, 1000);
+            // A few at first, so that something executes while more is claimed.
+            var free = Math.Min(_options.Slots - _runs.Count, Math.Clamp(_runs.Count, FewestAtOnce, MostAtOnce));
             var claimed = 0;
             try
             {
@@ -202,9 +216,27 @@ internal sealed class WorkerSession : IAsyncDisposable
             backlog = free > 0 && claimed == free;
             if (!backlog)
             {
-                var again = free > 0 && _store.ClaimAgainIn < _options.PollInterval ? _store.ClaimAgainIn.Value : _options.PollInterval;
-                await ((Task)_wake.WaitAsync(again, either.Token)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await WaitForWorkAsync(free > 0 && _store.ClaimAgainIn < _options.PollInterval ? _store.ClaimAgainIn : null, either.Token).ConfigureAwait(false);
             }
+        }
+    }
+
+    // Until somebody knows of work, or it is time to ask for it.
+    private async Task WaitForWorkAsync(TimeSpan? again, CancellationToken stop)
+    {
+        try
+        {
+            while (!await _wake.WaitAsync(again ?? _options.PollInterval, stop).ConfigureAwait(false))
+            {
+                if (again is not null || _strays || !_runs.IsEmpty || !_look.IsFresh)
+                {
+                    return;
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Told to stop.
         }
     }
 
@@ -227,24 +259,22 @@ internal sealed class WorkerSession : IAsyncDisposable
 
         foreach (var run in claimed)
         {
-            var execution = new RunExecution(run, _services);
-            var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _runs[run.RunId] = (execution, ExecuteAsync(execution, begin.Task));
+            var held = new HeldRun(new RunExecution(run, _services));
+            _runs[run.RunId] = held;
             if (_lease.IsLost)
             {
                 // It was lost before this run could be seen by who drops them all.
-                execution.Drop();
+                held.Run.Drop();
             }
 
-            begin.SetResult();
+            held.Left = ExecuteAsync(held.Run);
         }
 
         return claimed.Count;
     }
 
-    private async Task ExecuteAsync(RunExecution run, Task begin)
+    private async Task ExecuteAsync(RunExecution run)
     {
-        await begin.ConfigureAwait(false);
         if (!await _executor.ExecuteAsync(run).ConfigureAwait(false))
         {
             _strays = true;
@@ -261,7 +291,7 @@ internal sealed class WorkerSession : IAsyncDisposable
 
     private void DropAll()
     {
-        foreach (var (run, _) in _runs.Values)
+        foreach (var run in Held)
         {
             try
             {
@@ -280,14 +310,14 @@ internal sealed class WorkerSession : IAsyncDisposable
     {
         _phase = WorkerPhase.Draining;
         EngineLog.WorkerStopping(_logger, WorkerId, _runs.Count);
-        foreach (var (run, _) in _runs.Values)
+        foreach (var run in Held)
         {
             run.BeginStop();
             _services.Signals.Raise(WorkerMoment.Stopping, run.RunId);
         }
 
         await LeftAsync(_options.ShutdownGrace).ConfigureAwait(false);
-        foreach (var (run, _) in _runs.Values)
+        foreach (var run in Held)
         {
             run.Drop();
         }
@@ -375,7 +405,7 @@ internal sealed class WorkerSession : IAsyncDisposable
         while (!end.IsCancellationRequested)
         {
             await Task.Delay(ShowInterval, _time, end).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            foreach (var (run, _) in end.IsCancellationRequested ? [] : _runs.Values)
+            foreach (var run in end.IsCancellationRequested ? [] : Held)
             {
                 foreach (var attempt in run.Attempts)
                 {
@@ -386,5 +416,13 @@ internal sealed class WorkerSession : IAsyncDisposable
                 }
             }
         }
+    }
+
+    private sealed class HeldRun(RunExecution run)
+    {
+        public RunExecution Run => run;
+
+        /// <summary>Ends when the run has left this worker.</summary>
+        public Task Left { get; set; } = Task.CompletedTask;
     }
 }

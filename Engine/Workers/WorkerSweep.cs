@@ -4,10 +4,11 @@ using Exporter.Engine.Storage;
 namespace Exporter.Engine.Workers;
 
 /// <summary>
-/// What a worker does for all of them now and then, if one look says that there is anything: has the ends of runs carried, frees the runs of workers that died, looks at how much waits in its queue
-/// if somebody wants to know, and removes runs that were final long ago.
+/// What a worker does for all of them now and then, if a look says that there is anything: has the ends of
+/// runs carried, frees the runs of workers that died, looks at how much waits in its queue if somebody wants to know, and removes
+/// runs that were final long ago.
 /// </summary>
-internal sealed class WorkerSweep(WorkerSettings settings, WorkerStore store, WorkerServices services, Action wake, Action carry)
+internal sealed class WorkerSweep(WorkerSettings settings, WorkerStore store, WorkerServices services, Func<bool> isNothingToDo, Action wake, Action carry)
 {
     private const int ForgottenAtOnce = 500;
 
@@ -37,16 +38,19 @@ internal sealed class WorkerSweep(WorkerSettings settings, WorkerStore store, Wo
 
     private async Task SweepAsync(CancellationToken end)
     {
-        var (toSweep, toCarry) = await store.FindChoresAsync(settings.Options.KeepFinished, end).ConfigureAwait(false);
-        if (toCarry)
+        if (!isNothingToDo())
         {
-            carry();
-        }
+            var around = await store.LookAsync(settings.Queue, settings.Options.KeepFinished, end).ConfigureAwait(false);
+            if (around.ToCarry)
+            {
+                carry();
+            }
 
-        if (toSweep)
-        {
-            await FreeAsync(end).ConfigureAwait(false);
-            await ForgetAsync(end).ConfigureAwait(false);
+            if (around.ToSweep)
+            {
+                await FreeAsync(end).ConfigureAwait(false);
+                await ForgetAsync(end).ConfigureAwait(false);
+            }
         }
 
         if (services.Metrics.Queues.IsObserved)

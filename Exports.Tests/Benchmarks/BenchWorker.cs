@@ -46,7 +46,6 @@ internal sealed class BenchWorker : IAsyncDisposable
             ["EXPORTER_POSTGRES"] = worker._data.ConnectionString,
             ["EXPORTER_CLICKHOUSE"] = clickHouse.ConnectionString,
             ["EXPORTER_ENCRYPTION_KEY"] = worker._key,
-            ["EXPORTER_WORKER_MEMORY"] = Environment.GetEnvironmentVariable("BENCH_MEMORY"),
         }).Start(new CliCall(), "worker");
         return worker;
     }

@@ -15,11 +15,15 @@ internal static class ChaosFaults
 {
     public const string SeedVariable = "CHAOS_SEED";
     public const string BrokenVariable = "CHAOS_BROKEN";
+    public const string LeaseVariable = "CHAOS_LEASE";
 
-    // Of every allocation that ClickHouse makes for a query: one in a few dozen queries is refused.
-    private const string MemoryFaults = "0.00002";
-    private const double RefusedRequests = 0.03;
-    private const double LostAnswers = 0.02;
+    /// <summary>A file that grows by a byte for every fault that S3's client was made to see.</summary>
+    public const string CountVariable = "CHAOS_COUNT";
+
+    // Of every allocation that ClickHouse makes for a query: about one query in twenty is refused.
+    private const string MemoryFaults = "0.05";
+    private const double RefusedRequests = 0.1;
+    private const double LostAnswers = 0.05;
     private const double BrokenSlices = 0.1;
 
     /// <summary>The source with refusals of memory; as it is when this process is not part of the chaos.</summary>
@@ -31,6 +35,10 @@ internal static class ChaosFaults
             Settings = new Dictionary<string, string> { ["memory_tracker_fault_probability"] = MemoryFaults },
             IdleTimeout = TimeSpan.FromSeconds(10),
         };
+
+    /// <summary>How long a worker that was killed keeps its runs.</summary>
+    public static TimeSpan Lease() => TimeSpan.FromSeconds(
+        int.TryParse(Environment.GetEnvironmentVariable(LeaseVariable), CultureInfo.InvariantCulture, out var seconds) ? seconds : 2);
 
     /// <summary>Destinations that fail now and then.</summary>
     public static void AddTo(IServiceCollection services)
@@ -58,12 +66,18 @@ internal static class ChaosFaults
     {
         lock (random)
         {
-            return random.NextDouble() switch
+            var fault = random.NextDouble() switch
             {
                 < RefusedRequests => Fault.Throttle,
                 < RefusedRequests + LostAnswers => Fault.LoseAnswer,
                 _ => Fault.None,
             };
+            if (fault != Fault.None && Environment.GetEnvironmentVariable(CountVariable) is { } counter)
+            {
+                File.AppendAllText(counter, ".");
+            }
+
+            return fault;
         }
     }
 

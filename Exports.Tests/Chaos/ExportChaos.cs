@@ -78,6 +78,7 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
         var verdict = new ExportChaosVerdict(settings, database, clickHouse, $"{_name}.events")
         {
             Kills = _kills, Freezes = _freezes, Cuts = _proxy!.Cuts,
+            S3Faults = Directory.EnumerateFiles(_folder, "faults-*").Sum(file => new FileInfo(file).Length),
         };
         foreach (var export in exports)
         {
@@ -152,6 +153,7 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
         {
             [ChaosFaults.SeedVariable] = _random.Next().ToString(CultureInfo.InvariantCulture),
             [ChaosFaults.BrokenVariable] = settings.Broken ? "1" : "",
+            [ChaosFaults.CountVariable] = Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"faults-{_kills}-{_workers.Count}")),
         };
         return ChaosProcess.StartLogged(
             Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"worker-{_workers.Count}-{_kills}.log")),

@@ -17,7 +17,6 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
     private long _attempts;
     private long _failed;
     private long _memory;
-    private long _refused;
     private long _resent;
 
     public int Kills { get; init; }
@@ -25,6 +24,9 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
     public int Freezes { get; init; }
 
     public long Cuts { get; init; }
+
+    /// <summary>Requests that S3's client was made to see fail.</summary>
+    public long S3Faults { get; init; }
 
     /// <summary>Everything that is not as it must be, in words.</summary>
     public IReadOnlyList<string> Wrong => _wrong;
@@ -84,13 +86,14 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
     {
         _attempts = await database.ScalarAsync<long>("select count(*) from exports.slice_attempts");
         _failed = await database.ScalarAsync<long>("select count(*) from exports.slice_attempts where state <> 'committed'");
-        _memory = await database.ScalarAsync<long>("select count(*) from engine.attempts where error ilike '%memory limit%'");
-        _refused = await database.ScalarAsync<long>("select count(*) from engine.attempts where error ilike '%slow%down%' or error ilike '%503%'");
+        await clickHouse.ExecuteAsync("SYSTEM FLUSH LOGS query_log");
+        _memory = long.Parse(
+            await clickHouse.ExecuteAsync($"SELECT count() FROM system.query_log WHERE exception_code = 241 AND position(query, '{table.Split('.')[0]}') > 0"), CultureInfo.InvariantCulture);
     }
 
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"seed {settings.Seed}, exports {_exports} of {settings.Exports}, slices {_slices}, rows {_rows}, kills {Kills}, freezes {Freezes}, cuts {Cuts}, memory limits {_memory}, refused by S3 {_refused}, attempts {_attempts} of which {_failed} were lost or failed, bytes sent again {_resent}, wrong {_wrong.Count}");
+        $"seed {settings.Seed}, exports {_exports} of {settings.Exports}, slices {_slices}, rows {_rows}, kills {Kills}, freezes {Freezes}, cuts {Cuts}, memory limits {_memory}, faults of S3 {S3Faults}, attempts {_attempts} of which {_failed} were lost or failed, bytes sent again {_resent}, wrong {_wrong.Count}");
 
     // Every key once, and with its own text.
     private async Task CompareAsync(ChaosExport export, string folder, long exported)

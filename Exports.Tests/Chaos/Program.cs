@@ -17,6 +17,11 @@ internal static class Program
     /// <summary>Arguments: PostgreSQL, ClickHouse, key; then, or not, a moment, a step and how often it comes before the process kills itself.</summary>
     public static async Task<int> Main(string[] args)
     {
+        if (args is ["bench", "destination=postgres", ..])
+        {
+            return await PostgresBench.RunAsync(args[2..]);
+        }
+
         if (args is ["bench", ..])
         {
             return await ExportBench.RunAsync(args[1..]);
@@ -34,7 +39,7 @@ internal static class Program
 
         if (args.Length is not (3 or 6))
         {
-            await Console.Error.WriteLineAsync("usage: bench [rows=N] [repeat=N] [works=pace,s3,two,large,memory] | chaos-export [exports=N] [seed=N] [broken] | POSTGRES CLICKHOUSE KEY [MOMENT STEP TIMES]");
+            await Console.Error.WriteLineAsync("usage: bench [destination=postgres] [rows=N] [repeat=N] [works=pace,s3,two,large,memory] | chaos-export [exports=N] [seed=N] [broken] | POSTGRES CLICKHOUSE KEY [MOMENT STEP TIMES]");
             return 2;
         }
 
@@ -65,12 +70,13 @@ internal static class Program
         builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
         ChaosFaults.AddTo(builder.Services);
+        MortalDestination.AddTo(builder.Services);
         builder.Services.AddWorkflowEngine(postgres, new PayloadCodec(KeyRing.Parse(key)))
             .AddBatchExports(ChaosFaults.Source(clickHouse))
             .AddWorker(ExportInput.Queue, new WorkerOptions
             {
                 Slots = 4,
-                LeasePeriod = TimeSpan.FromSeconds(2),
+                LeasePeriod = ChaosFaults.Lease(),
                 PollInterval = TimeSpan.FromMilliseconds(100),
                 ShutdownGrace = TimeSpan.FromMilliseconds(200),
                 CancelGrace = TimeSpan.FromSeconds(5),

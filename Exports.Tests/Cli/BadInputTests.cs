@@ -32,7 +32,7 @@ internal sealed class BadInputTests
     public async Task EndAsync() => await (_servers?.DisposeAsync() ?? ValueTask.CompletedTask);
 
     // Formats: what does not go together, said with what would.
-    [TestCase(Create + " --every 1h --format csv --compression snappy", 2, "csv cannot be compressed with snappy. Setting: compression. Use zstd, gzip, lz4, brotli or none.")]
+    [TestCase(Create + " --every 1h --format csv --compression snappy", 2, "compression: csv cannot be compressed with snappy. Use zstd, gzip, lz4, brotli or none.")]
     [TestCase(Create + " --every 1h --format arrow --compression gzip", 2, "Use zstd, lz4 or none.")]
     [TestCase(Create + " --every 1h --compression gzip --compression-level 10", 2, "compression_level is 10.")]
     [TestCase(Create + " --every 1h --page-size 1KiB", 2, "page_bytes is 1024.")]
@@ -100,9 +100,37 @@ internal sealed class BadInputTests
     [TestCase(Create + " --every 1h --column nocolumn", 2, "nocolumn")]
     [TestCase(Create + " --every 1h --filter \"noname = 1\"", 2, "noname")]
     [TestCase("export create e2 --destination files --table events --cursor-column text --every 1h", 2, "text")]
-    [TestCase(Create + " --every 1h --format csv", 2, "--format")]
+    [TestCase(Create + " --every 1h --format xml", 2, "--format")]
     [TestCase(Create + " --every 1h --slice-size big", 2, "--slice-size")]
     [TestCase(Create + " --every 1h --parallel-slices few", 2, "--parallel-slices")]
+
+    // Models.
+    [TestCase(Create + " --every 1h --query \"SELECT 1\"", 2, "table, query")]
+    [TestCase("export create e2 --destination files --query \"DROP TABLE events\" --cursor-column at --every 1h", 2, "SELECT or WITH")]
+    [TestCase("export create e2 --destination files --query \"SELECT * FROM url('http://x')\" --cursor-column at --every 1h", 2, "url()")]
+    [TestCase("export create e2 --destination files --query \"SELECT nothing FROM events\" --cursor-column at --every 1h", 2, "nothing")]
+    [TestCase("export create e2 --destination files --query-file {root}/missing.sql --cursor-column at --every 1h", 2, "missing.sql")]
+    [TestCase("export create e2 --destination files --table events --every 1h", 2, "--cursor-column")]
+    [TestCase("export create e2 --destination files --preset clicks --every 1h", 2, "events, persons, sessions")]
+    [TestCase(Create + " --every 1h --filter \"1; DROP TABLE events\"", 2, "';'")]
+    [TestCase(Create + " --every 1h --include text", 2, "column=value")]
+    [TestCase(Create + " --every 1h --include nocolumn=1", 2, "nocolumn")]
+    [TestCase(Create + " --every 1h --exclude id=many", 2, "exclude")]
+    [TestCase(Create + " --every 1h --where-property \"text.plan is pro\"", 2, "not_equals")]
+    [TestCase(Create + " --every 1h --where-property \"text.plan regex a(b\"", 2, "where")]
+    [TestCase(Create + " --every 1h --filter-file {root}/missing.yaml", 2, "missing.yaml")]
+    [TestCase(Create + " --every 1h --filter-file {unknown}", 2, "unknown.yaml")]
+    [TestCase(Create + " --every 1h --filter-file {list}", 2, "list.yaml")]
+    [TestCase(Create + " --every 1h --key id --dedup distinct_on --deleted-column id", 2, "limit_by")]
+    [TestCase(Create + " --every 1h --deleted-column text", 2, "Bool")]
+
+    // Intervals.
+    [TestCase(Create + " --every year", 2, "hour, day, week or month")]
+    [TestCase(Create + " --every 1h --time-zone Europe/Berlin", 2, "Europe/Berlin")]
+    [TestCase(Create + " --every day --offset 25h", 2, "offset")]
+    [TestCase(Create + " --every day --start 2026-03-02 --end 2026-03-01", 2, "not after the start")]
+    [TestCase("export reschedule nothing --every 1h", 2, "nothing")]
+    [TestCase("export reschedule events", 2, "every")]
 
     // Destinations.
     [TestCase("destination create ftp old --root {root}", 2, "files, s3")]
@@ -133,6 +161,8 @@ internal sealed class BadInputTests
     [TestCase("run list --state asleep", 2, "--state")]
     [TestCase("worker --slots 0", 2, "worker_slots")]
     [TestCase("worker --lease forever", 2, "worker_lease")]
+    [TestCase("worker --memory 100MB", 2, "worker_memory")]
+    [TestCase("worker --memory plenty", 2, "worker_memory")]
     [TestCase("demo --rows 1", 2, "rows")]
 
     // Settings.
@@ -161,6 +191,12 @@ internal sealed class BadInputTests
     [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE", "Host=127.0.0.1;Port=1;Username=u;Password=pass", 1, "EXPORTER_CLICKHOUSE")]
     [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE", "Host=127.0.0.1;Port=none", 2, "EXPORTER_CLICKHOUSE")]
     [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE", "nonsense", 2, "EXPORTER_CLICKHOUSE")]
+    [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE", "http://u:pass@127.0.0.1:1,127.0.0.1:2/x", 1, "EXPORTER_CLICKHOUSE")]
+    [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE", "Host=127.0.0.1:none", 2, "127.0.0.1:none")]
+    [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE_MAX_THREADS", "0", 2, "clickhouse_max_threads")]
+    [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE_COMPRESSION", "gzip", 2, "lz4, zstd or none")]
+    [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE_SETTINGS", "max_threads", 2, "name=value")]
+    [TestCase(Create + " --every 1h", "EXPORTER_CLICKHOUSE_SETTINGS", "no_such_setting=1", 2, "no_such_setting")]
     [TestCase("worker", "EXPORTER_CLICKHOUSE", null, 2, "EXPORTER_CLICKHOUSE")]
     [TestCase("migrate", "EXPORTER_ENCRYPTION_KEY", null, 2, "EXPORTER_ENCRYPTION_KEY")]
     [TestCase("migrate", "EXPORTER_ENCRYPTION_KEY", "short", 2, "exporter keys generate")]

@@ -69,6 +69,17 @@ internal sealed class JsonAnswerTests
         await texts.AnswerAsync("export-pause", "export", "pause", "events", "--note", "for the test");
         await texts.AnswerAsync("export-list", "export", "list");
         await texts.AnswerAsync("export-show", "export", "show", "events");
+
+        // One with all that a model may have, which is gone again before anything else is asked.
+        await texts.AnswerAsync(
+            "export-create-query", "export", "create", "paying", "--destination", "files", "--query",
+            "SELECT *, 0 AS gone FROM events WHERE at >= {interval_start:DateTime64(6)}", "--cursor-column", "at", "--key", "id", "--version-column", "at",
+            "--dedup", "limit_by", "--deleted-column", "gone", "--include", "id=1", "--include", "id=2", "--exclude", "text=x", "--where-property",
+            "text.plan in pro, team", "--column", "id", "--column", "upper(text) AS shout", "--every", "month", "--time-zone", "Europe/Berlin",
+            "--start", "2026-01-01", "--end", "2030-01-01", "--paused");
+        await texts.AnswerAsync("export-show-query", "export", "show", "paying");
+        await texts.AnswerAsync("export-reschedule", "export", "reschedule", "paying", "--every", "15m");
+        await texts.AnswerAsync("export-delete-query", "export", "delete", "paying");
     }
 
     // Nothing moves by itself, so every state is the one before a worker comes.
@@ -104,6 +115,7 @@ internal sealed class JsonAnswerTests
             "export-run-wait", "export", "run", "events", "--start", "2026-03-01T00:00Z", "--end", "2026-03-01T01:00Z", "--wait");
         var runId = run["run_id"]!.ToString();
         await texts.AnswerAsync("run-show", "run", "show", runId);
+        await texts.AnswerAsync("run-watch", "run", "watch", runId);
         await texts.AnswerAsync("run-logs", "run", "logs", runId);
         await texts.AnswerAsync("run-bad-rows-empty", "run", "bad-rows", runId);
         await texts.AnswerAsync("run-verify-wait", "run", "verify", runId, "--wait");

@@ -1,3 +1,4 @@
+using Apache.Arrow;
 using Exporter.Exports.Model;
 using Exporter.Exports.Sources;
 
@@ -34,7 +35,7 @@ public sealed class TypeEdgeTests
         "CAST([], 'Array(UInt256)')", "CAST([NULL, '', 'a'], 'Array(LowCardinality(Nullable(String)))')", "[toUUID('ffffffff-ffff-ffff-ffff-ffffffffffff')]",
         "[toDateTime64('2299-12-31 23:59:59.9999999', 7, 'Asia/Tokyo')]", "[[], [[toUInt256('115792089237316195423570985008687907853269984665640564039457584007913129639935')]]]",
         "CAST(map(), 'Map(String, UInt8)')", "CAST(map('', 1, 'k \"q\"', 2), 'Map(LowCardinality(String), UInt64)')", "map(toDate32('2299-12-31'), toIPv6('::1'))",
-        "map(toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0'), map(toUInt8(1), [toDecimal64('1.50', 2)]))", "map(true, 1, false, 2)", "map(toInt128(-5), toFloat64('-inf'))",
+        "map(toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0'), map(toUInt8(1), [toDecimal64('1.50', 2)]))", "map(toInt128(-5), toFloat64('-inf'))",
         "CAST((1, 'b'), 'Tuple(x Int32, y String)')", "(1, NULL, 'c')", "CAST((1, 'q'), 'Tuple(`a b` UInt8, `c,(\\'d` String)')",
         "CAST((toInt256('-5'), [(toDateTime('2026-10-25 02:30:00', 'Europe/Berlin'), 'x')], 'a'), "
         + "'Tuple(n Nullable(Int256), inner Nested(at DateTime(\\'Europe/Berlin\\'), e Enum8(\\'x\\' = 1)), f LowCardinality(FixedString(3)))')",
@@ -53,8 +54,8 @@ public sealed class TypeEdgeTests
     [TestCaseSource(nameof(Formats))]
     public async Task ClickHouse_reads_back_every_value_that_it_gave(FormatOptions options)
     {
-        // JSON cannot hold bytes that are no UTF-8.
-        var edges = options.Format == FileFormat.JsonLines ? Edges : [.. Edges, "unhex('61FF6200FE')", "[unhex('C328')]"];
+        // JSON cannot hold bytes that are no UTF-8, and ClickHouse reads no Bool from the name of a member, although it writes one.
+        string[] edges = options.Format == FileFormat.JsonLines ? Edges : [.. Edges, "unhex('61FF6200FE')", "[unhex('C328')]", "map(true, 1, false, 2)"];
         if (options.Format == FileFormat.Csv)
         {
             // ClickHouse reads no JSON in CSV; these fields are compared with JSON Lines' values elsewhere.
@@ -108,7 +109,8 @@ public sealed class TypeEdgeTests
 
         var (values, table) = await SourceValues.RandomAsync(structure, 3_000);
         using var closing = values;
-        using var file = FormatFile.Of(options, values.Batches[0].Schema, values.Batches);
+        // In views of the batches, as rows before and behind one that is put aside are.
+        using var file = FormatFile.Of(options, values.Batches[0].Schema, values.Batches.SelectMany(Views));
         var names = values.Columns.Select(column => column.Alias).ToArray();
         var casts = values.Columns.Select(column => $"CAST({column.Alias}, '{Quoted(column.Type)}') AS {column.Alias}");
         var all = string.Join(", ", names);
@@ -117,6 +119,14 @@ public sealed class TypeEdgeTests
         Assert.That(
             await FormatFile.ClickHouseAsync(values.Server, $"{sum} FROM ({back})"),
             Is.EqualTo(await FormatFile.ClickHouseAsync(values.Server, $"{sum} FROM {table}")).And.StartsWith("3000\t"));
+    }
+
+    private static IEnumerable<RecordBatch> Views(RecordBatch batch)
+    {
+        var cut = batch.Length / 3;
+        yield return batch.Slice(0, cut);
+        yield return batch.Slice(cut, 1);
+        yield return batch.Slice(cut + 1, batch.Length - cut - 1);
     }
 
     // What a Parquet file of the same values says of their types is how the text formats are read.

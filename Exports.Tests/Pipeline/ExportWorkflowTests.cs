@@ -53,6 +53,28 @@ public sealed class ExportWorkflowTests
         Directory.Delete(_folder, recursive: true);
     }
 
+    [Test]
+    public async Task An_own_query_is_exported_once_and_asks_for_the_whole_interval_in_every_slice()
+    {
+        await StartAsync();
+        var run = await RunAsync(Export(Dedup.None) with
+        {
+            Model = new SourceModel
+            {
+                Query = "SELECT id, count() AS times, max(ts) AS last FROM t WHERE ts >= {interval_start:DateTime64(6)} AND ts < {interval_end:DateTime64(6)} GROUP BY id",
+                CursorColumn = "last",
+                KeyColumns = ["id"],
+                Where = [ConditionText.Condition("id less 10000")],
+            },
+            Settings = new ExportSettings { TargetSliceBytes = 20_000 },
+        });
+        Assert.That((run.State, run.ExportedRows, run.ExpectedRows, run.LateRows), Is.EqualTo(("completed", 10_000L, (long?)10_000L, (long?)0L)), run.Error);
+        Assert.That(run.Slices, Is.GreaterThan(5));
+        Assert.That(
+            await _server.ExecuteAsync($"SELECT count(), uniqExact(id), sum(times) FROM file('{_folder}/**/*.parquet', 'Parquet')"),
+            Is.EqualTo("10000\t10000\t15000"), "the first 5,000 are there twice, far apart");
+    }
+
     [TestCase(FileFormat.Parquet, Dedup.None, 20000)]
     [TestCase(FileFormat.Parquet, Dedup.LimitBy, 15000)]
     [TestCase(FileFormat.JsonLines, Dedup.None, 20000)]
@@ -75,6 +97,10 @@ public sealed class ExportWorkflowTests
             Is.EqualTo($"{expected}"));
         Assert.That(
             await _database.ScalarAsync<long>("select rows from exports.coverage"), Is.EqualTo(expected));
+        Assert.That(
+            await _database.ScalarAsync<long>(
+                "select count(*) from exports.slice_attempts a join exports.slices s using (run_id, slice) where a.state = 'committed' and a.sent_bytes = s.bytes and a.rows = s.rows"),
+            Is.EqualTo(run.SlicesCommitted), "what each attempt has sent is what lies there");
     }
 
     [Test]
@@ -131,6 +157,7 @@ public sealed class ExportWorkflowTests
         Assert.That((run.State, run.ExportedRows), Is.EqualTo(("completed", 20000L)), run.Error);
         Assert.That(await _server.ExecuteAsync($"SELECT count(), uniqExact(id, v) FROM file('{_folder}/**/*.parquet', 'Parquet')"), Is.EqualTo("20000\t20000"));
         Assert.That(await _database.ScalarAsync<int>("select max(attempt) from exports.slices"), Is.GreaterThan(1));
+        Assert.That(await _database.ScalarAsync<long>("select count(*) from exports.slice_attempts where state = 'failed'"), Is.GreaterThan(0));
     }
 
     [Test]

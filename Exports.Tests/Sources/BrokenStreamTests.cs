@@ -31,6 +31,52 @@ internal sealed class BrokenStreamTests
         Assert.That(SourceErrors.Classify(error!)!.Kind, Is.EqualTo(ErrorKind.Transient));
     }
 
+    // Servers write an error after the rows in several ways, and end the response as if all was well.
+    [TestCase(false, "Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED) (version 24.3.1.1)", 241)]
+    [TestCase(true, "Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED) (version 24.3.1.1)\n", 241)]
+    [TestCase(false, "\r\n__exception__\r\nabcdefgh\r\nCode: 159. DB::Exception: Timeout exceeded. (TIMEOUT_EXCEEDED) (version 26.7.2.1)\r\n100 abcdefgh\r\n__exception__\r\n", 159)]
+    [TestCase(true, "\r\n__exception__\r\nabcdefgh\r\nCode: 159. DB::Exception: Timeout exceeded. (TIMEOUT_EXCEEDED) (version 26.7.2.1)\r\n100 abcdefgh\r\n__exception__\r\n", 159)]
+    [TestCase(false, "upstream timed out", 0)]
+    [TestCase(true, "upstream timed out", 0)]
+    public async Task An_error_that_is_written_after_the_rows_is_found_wherever_it_stands(bool afterTheEnd, string text, int code)
+    {
+        var server = await TestServers.ClickHouseAsync();
+        using var http = new HttpClient();
+        var login = $"user={LocalClickHouse.User}&password={LocalClickHouse.Password}";
+        var whole = await http.GetByteArrayAsync(new Uri(
+            $"http://127.0.0.1:{server.HttpPort}/?{login}&query=SELECT%20number%20FROM%20numbers(100000)%20FORMAT%20ArrowStream"));
+        var broken = (afterTheEnd ? whole : whole[..^8]).Concat(System.Text.Encoding.UTF8.GetBytes(text)).ToArray();
+
+        var error = await Assert.ThrowsAsync<SourceException>(() => RowsAsync(broken));
+
+        Assert.That((error!.Code, SourceErrors.Classify(error)!.Kind), Is.EqualTo((code, ErrorKind.Transient)));
+    }
+
+    [TestCase("max_rows_to_read=20000, read_overflow_mode=break", 158)]
+    [TestCase("max_result_rows=20000, result_overflow_mode=break", 396)]
+    [TestCase("max_rows_to_group_by=100, group_by_overflow_mode=any", 158)]
+    public async Task What_would_end_an_answer_early_without_a_word_is_an_error(string settings, int code)
+    {
+        var server = await TestServers.ClickHouseAsync();
+        using var source = new ClickHouseSource(
+            new ClickHouseOptions
+            {
+                ConnectionString = server.ConnectionString,
+                Settings = settings.Split(", ").Select(pair => pair.Split('=')).ToDictionary(pair => pair[0], pair => pair[1]),
+            },
+            TimeProvider.System,
+            NullLogger<ClickHouseSource>.Instance);
+        var query = SourceQuery.Without("SELECT number % 1000 AS n, count() AS c FROM numbers(1000000) GROUP BY number, n");
+
+        var error = await Assert.ThrowsAsync<SourceException>(async () =>
+        {
+            await using var reader = await source.ReadAsync(query, Guid.NewGuid().ToString(), "", default);
+            await RestAsync(reader);
+        });
+
+        Assert.That((error!.Code, SourceErrors.IsTooMuch(error)), Is.EqualTo((code, true)));
+    }
+
     [Test]
     public async Task A_server_that_is_killed_in_mid_stream_is_an_error_that_is_tried_again()
     {

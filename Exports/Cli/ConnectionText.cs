@@ -1,11 +1,12 @@
 using System.Data.Common;
+using System.Text.RegularExpressions;
 using Exporter.Exports.Destinations;
 using Npgsql;
 
 namespace Exporter.Exports.Cli;
 
 /// <summary>Connection strings as people have them, in the words of the drivers. Messages never contain them.</summary>
-internal static class ConnectionText
+internal static partial class ConnectionText
 {
     /// <summary>From <c>postgresql://user:password@host:port/database?sslmode=require</c>, or as it is.</summary>
     public static string Postgres(string text)
@@ -39,6 +40,17 @@ internal static class ConnectionText
     /// <summary>From <c>http://user:password@host:port/database</c>, or as it is.</summary>
     public static string ClickHouse(string text)
     {
+        // Several hosts, which Uri does not know: the first one stands for all.
+        var several = HostList().Match(text);
+        if (several.Success)
+        {
+            var first = new DbConnectionStringBuilder { ConnectionString = ClickHouse($"{several.Groups["head"]}{several.Groups["first"]}{several.Groups["tail"]}") };
+            var usual = first["Port"];
+            first["Host"] = string.Join(
+                ',', $"{several.Groups["first"]}{several.Groups["others"]}".Split(',').Select(host => host.Contains(':', StringComparison.Ordinal) ? host : $"{host}:{usual}"));
+            return first.ConnectionString;
+        }
+
         if (Uri(text, ["http", "https", "clickhouse"]) is not { } url)
         {
             try
@@ -89,7 +101,8 @@ internal static class ConnectionText
     {
         var builder = new DbConnectionStringBuilder { ConnectionString = text };
         string? Part(string name) => builder.TryGetValue(name, out var value) ? value.ToString() : null;
-        return $"{Part("Host") ?? "localhost"}:{Part("Port") ?? "default port"}/{Part("Database") ?? "default database"}";
+        var host = Part("Host") ?? "localhost";
+        return $"{host}{(host.Contains(',', StringComparison.Ordinal) ? "" : $":{Part("Port") ?? "default port"}")}/{Part("Database") ?? "default database"}";
     }
 
     private static Uri? Uri(string text, string[] schemes) =>
@@ -109,4 +122,7 @@ internal static class ConnectionText
         .Split('&', StringSplitOptions.RemoveEmptyEntries)
         .Select(pair => pair.Split('=', 2))
         .Select(pair => (System.Uri.UnescapeDataString(pair[0]), pair.Length > 1 ? System.Uri.UnescapeDataString(pair[1]) : ""));
+
+    [GeneratedRegex(@"\A(?<head>(https?|clickhouse)://([^/@]*@)?)(?<first>[^/?,@]+)(?<others>(,[^/?,@]+)+)(?<tail>([/?].*)?)\z")]
+    private static partial Regex HostList();
 }

@@ -3,8 +3,6 @@ using System.Security.Cryptography;
 using Exporter.Engine.Observability;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
-using Exporter.Exports.Sources;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Exporter.Exports.Cli;
 
@@ -22,7 +20,7 @@ internal static class DoctorCommand
             var findings = new List<Finding>();
             findings.AddRange(Settings(session.Settings));
             findings.AddRange(await PostgresAsync(session, cancellationToken).ConfigureAwait(false));
-            findings.Add(await ClickHouseAsync(session, cancellationToken).ConfigureAwait(false));
+            findings.AddRange(await ClickHouseAsync(session, cancellationToken).ConfigureAwait(false));
             if (findings.TrueForAll(finding => finding.Result != FindingResult.Failed || finding.Part == "clickhouse"))
             {
                 findings.AddRange(await StoredAsync(session, cancellationToken).ConfigureAwait(false));
@@ -78,17 +76,25 @@ internal static class DoctorCommand
         return findings;
     }
 
-    private static Task<Finding> ClickHouseAsync(Session session, CancellationToken cancellationToken) => TryAsync("clickhouse", async patience =>
+    // Every host: one that cannot be reached is a warning as long as another one can.
+    private static async Task<IReadOnlyList<Finding>> ClickHouseAsync(Session session, CancellationToken cancellationToken)
     {
-        using var source = new ClickHouseSource(
-            new ClickHouseOptions { ConnectionString = session.Settings.ClickHouse }, TimeProvider.System, NullLogger<ClickHouseSource>.Instance);
-        await foreach (var check in source.CheckAsync(Any, patience).ConfigureAwait(false))
+        var findings = new List<Finding>();
+        var opened = await TryAsync("clickhouse", async patience =>
         {
-            return check.Ok ? $"{check.Detail} at {ConnectionText.Place(session.Settings.ClickHouse)}" : throw new UserErrorException("clickhouse", check.Detail, "");
-        }
+            using var source = session.OpenSource();
+            await foreach (var (host, check) in source.CheckHostsAsync(patience).ConfigureAwait(false))
+            {
+                findings.Add(new("clickhouse", check.Ok ? FindingResult.Ok : FindingResult.Failed, $"{check.Detail} at {host}"));
+            }
 
-        return "";
-    }, cancellationToken);
+            return "";
+        }, cancellationToken).ConfigureAwait(false);
+        return opened.Result == FindingResult.Failed ? [.. findings, opened]
+            : findings.Exists(finding => finding.Result == FindingResult.Ok)
+                ? [.. findings.Select(finding => finding with { Result = finding.Result == FindingResult.Ok ? FindingResult.Ok : FindingResult.Warning })]
+                : findings;
+    }
 
     // What is stored: workers that live, destinations that can be reached, exports whose tables are there.
     private static async Task<List<Finding>> StoredAsync(Session session, CancellationToken cancellationToken)
@@ -125,17 +131,14 @@ internal static class DoctorCommand
         {
             findings.Add(await TryAsync($"export {export.Name}", async patience =>
             {
-                using var source = new ClickHouseSource(
-                    new ClickHouseOptions { ConnectionString = session.Settings.ClickHouse }, TimeProvider.System, NullLogger<ClickHouseSource>.Instance);
+                using var source = session.OpenSource();
                 var columns = await source.DescribeAsync(export.Model, patience).ConfigureAwait(false);
-                return $"{columns.Count} columns of {export.Model.Table}{(export.Paused ? ", paused" : "")}";
+                return $"{columns.Count} columns of {export.Model.SourceName}{(export.Paused ? ", paused" : "")}";
             }, cancellationToken).ConfigureAwait(false));
         }
 
         return findings;
     }
-
-    private static SourceModel Any { get; } = new() { Table = "system.one", CursorColumn = "dummy" };
 
     private static Finding Try(string part, Func<string> look)
     {

@@ -1,6 +1,8 @@
 using System.CommandLine;
+using System.Text.Json;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
+using Exporter.Exports.Sources;
 
 namespace Exporter.Exports.Cli;
 
@@ -8,25 +10,38 @@ namespace Exporter.Exports.Cli;
 internal static class ExportCommands
 {
     public static Command All() => new CliCommand("export", "Batch exports: what leaves the source, how, where to, and when", "exporter export list")
-        .With(new ExportCreateCommand().Command, List(), Show(), Run(), VerifyCommands.OfExport(), Pause(), Unpause(), Delete());
+        .With(new ExportCreateCommand().Command, List(), Show(), Run(), VerifyCommands.OfExport(), Pause(), Unpause(), Reschedule(), Delete());
 
     private static CliCommand List() => new CliCommand("list", "List batch exports", "exporter export list", "exporter export list --json").Does(async (_, session, cancellationToken) =>
     {
         var exports = await session.Exports.ListAsync(cancellationToken).ConfigureAwait(false);
         session.Output.Answer(exports, output => output.Table(
-            ["NAME", "TABLE", "DESTINATION", "SCHEDULE", "STATE", "NEXT RUN"],
+            ["NAME", "SOURCE", "DESTINATION", "SCHEDULE", "STATE", "NEXT RUN"],
             exports.Select(one => (IReadOnlyList<string?>)
-                [one.Name, one.Model.Table, one.Destination, one.Schedule.ToString(), one.Paused ? "paused" : "active", Output.Text(one.NextAt)]),
+                [one.Name, one.Model.SourceName, one.Destination, one.Schedule.ToString(), one.Paused ? "paused" : "active", Output.Text(one.NextAt)]),
             "There are no batch exports; see `exporter export create --help`."));
     });
 
     private static CliCommand Show()
     {
         var name = Name();
-        return new CliCommand("show", "Show a batch export", "exporter export show events").With(name).Does(async (parse, session, cancellationToken) =>
+        return new CliCommand("show", "Show a batch export, with the query that its rows come from", "exporter export show events").With(name).Does(async (parse, session, cancellationToken) =>
         {
             var one = await session.Exports.GetAsync(parse.GetRequiredValue(name), cancellationToken).ConfigureAwait(false);
-            session.Output.Answer(one, output => output.Details(Details(one)));
+            var query = QueryBuilder.Preview(one.Model);
+            var answer = JsonSerializer.SerializeToNode(one, ExportJson.Options)!.AsObject();
+            answer["sql"] = query.Sql;
+            answer["parameters"] = JsonSerializer.SerializeToNode(query.Parameters, ExportJson.Options);
+            session.Output.Answer(answer, output =>
+            {
+                output.Details(Details(one));
+                output.Line("");
+                output.Line(query.Sql);
+                foreach (var (parameter, value) in query.Parameters)
+                {
+                    output.Line($"  {parameter} = {value}");
+                }
+            });
         });
     }
 
@@ -88,6 +103,23 @@ internal static class ExportCommands
             });
     }
 
+    private static CliCommand Reschedule()
+    {
+        var name = Name();
+        var schedule = new ScheduleOptions();
+        return new CliCommand(
+            "reschedule",
+            "Change when it runs and how it cuts time; the first new interval begins where the old schedule's next one would have",
+            "exporter export reschedule events --every 15m",
+            "exporter export reschedule events --every day --time-zone Europe/Berlin --offset 3h").With([name, .. schedule.OfChange]).Does(async (parse, session, cancellationToken) =>
+            {
+                var one = await session.Exports.RescheduleAsync(
+                    parse.GetRequiredValue(name), schedule.Read(parse, change: true), session.Actor, cancellationToken).ConfigureAwait(false);
+                session.Output.Answer(one, output => output.Line(
+                    $"{one.Name} is exported {one.Schedule}" + (one.Paused ? ", and is paused." : $"; its next run starts at {Output.Text(one.NextAt)} UTC.")));
+            });
+    }
+
     private static CliCommand Delete()
     {
         var name = Name();
@@ -114,12 +146,16 @@ internal static class ExportCommands
     [
         ("name", one.Name),
         ("destination", one.Destination),
-        ("table", one.Model.Table),
+        ("source", one.Model.SourceName),
         ("columns", one.Model.Columns.Count == 0 ? "all" : string.Join(", ", one.Model.Columns.Select(column => $"{column.Expression} as {column.Alias}"))),
         ("cursor column", one.Model.CursorColumn),
         ("key", string.Join(", ", one.Model.KeyColumns)),
         ("version column", one.Model.VersionColumn),
         ("dedup", ExportJson.Word(one.Model.Dedup)),
+        ("deleted column", one.Model.DeletedColumn is { } deleted ? $"{deleted}, {ExportJson.Word(one.Model.Deleted)}" : null),
+        ("include", Text(one.Model.Include)),
+        ("exclude", Text(one.Model.Exclude)),
+        ("where", string.Join(" and ", one.Model.Where)),
         ("filter", one.Model.Filter),
         ("format", $"{ExportJson.Word(one.Format.Format)}, {ExportJson.Word(one.Format.Compression)}"),
         ("schedule", one.Schedule.ToString()),
@@ -137,4 +173,6 @@ internal static class ExportCommands
         ("created", Output.Text(one.CreatedAt)),
         ("id", one.BatchExportId.ToString()),
     ];
+
+    private static string Text(IEnumerable<ColumnValues> values) => string.Join(" and ", values.Select(one => $"{one.Column} in {string.Join(", ", one.Values)}"));
 }

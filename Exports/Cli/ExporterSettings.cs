@@ -2,6 +2,7 @@ using Exporter.Engine.Payloads;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 using Exporter.Exports.Pipeline;
+using Exporter.Exports.Sources;
 
 namespace Exporter.Exports.Cli;
 
@@ -12,7 +13,14 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
     public static IReadOnlyList<SettingInfo> Known { get; } =
     [
         new("postgres", "The PostgreSQL database: postgresql://user:password@host/database, or Host=...;Username=...;Database=...", Secret: true),
-        new("clickhouse", "The ClickHouse source: http://user:password@host:8123/database, or Host=...;Username=...;Database=...", Secret: true),
+        new("clickhouse", "The ClickHouse source: http://user:password@host:8123/database, or Host=...;Username=...;Database=... Of several hosts with commas between, the first that can be reached.", Secret: true),
+        new("clickhouse_max_queries", "Queries of a process at once on one ClickHouse host. Default 32; from 1 to 1,000."),
+        new("clickhouse_connect_attempts", "How often ClickHouse's hosts are tried in one go when none can be reached. Default 4; from 1 to 20."),
+        new("clickhouse_max_execution_time", "ClickHouse's max_execution_time of each query, such as 30m. Default the server's."),
+        new("clickhouse_max_memory_usage", "ClickHouse's max_memory_usage of each query, such as 4GiB. Default the server's."),
+        new("clickhouse_max_threads", "ClickHouse's max_threads of each query. Default the server's; from 1 to 1,000."),
+        new("clickhouse_compression", "How rows are compressed on the wire: lz4, zstd or none. Default lz4."),
+        new("clickhouse_settings", "Further ClickHouse settings of each query: name=value, with commas between."),
         new("encryption_key", "Encrypts secrets and payloads: base64 of 32 bytes; older keys may follow, separated by commas.", Secret: true),
         new("encryption_key_file", "A file that holds encryption_key."),
         new("worker_slots", "Batch export runs that a worker executes at once. Default 4; from 1 to 1,000."),
@@ -29,6 +37,26 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
     public string Postgres => Required("postgres", "Set EXPORTER_POSTGRES, or postgres in exporter.yaml.");
 
     public string ClickHouse => Required("clickhouse", "Set EXPORTER_CLICKHOUSE, or clickhouse in exporter.yaml.");
+
+    /// <summary>The source and its limits.</summary>
+    /// <exception cref="UserErrorException">A setting is wrong.</exception>
+    public ClickHouseOptions ClickHouseOptions() => new ClickHouseOptions
+    {
+        ConnectionString = ClickHouse,
+        MaxQueriesPerHost = Number("clickhouse_max_queries", 32, 1, 1_000),
+        ConnectAttempts = Number("clickhouse_connect_attempts", 4, 1, 20),
+        MaxExecutionTime = Find("clickhouse_max_execution_time") is null
+            ? null
+            : Time("clickhouse_max_execution_time", default, TimeSpan.FromSeconds(1), TimeSpan.FromDays(7)),
+        MaxMemoryUsage = Find("clickhouse_max_memory_usage") is { } memory
+            ? Values.BytesOf(memory.Text) ?? throw Refused(memory, "clickhouse_max_memory_usage", "a whole number and KiB, MiB or GiB")
+            : null,
+        MaxThreads = Find("clickhouse_max_threads") is null ? null : Number("clickhouse_max_threads", 1, 1, 1_000),
+        Compression = Find("clickhouse_compression") is { } compression
+            ? ExportJson.Find<WireCompression>(compression.Text) ?? throw Refused(compression, "clickhouse_compression", "lz4, zstd or none")
+            : WireCompression.Lz4,
+        Settings = Pairs("clickhouse_settings"),
+    }.Validate();
 
     public int WorkerSlots => Number("worker_slots", 4, 1, 1_000);
 
@@ -73,6 +101,26 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
 
     private string Required(string name, string advice) =>
         Find(name)?.Text ?? throw new UserErrorException(name, $"{name} is not set.", advice);
+
+    private Dictionary<string, string> Pairs(string name)
+    {
+        var pairs = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var pair in Find(name)?.Text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [])
+        {
+            var parts = pair.Split('=', 2, StringSplitOptions.TrimEntries);
+            if (parts.Length < 2 || parts[0].Length == 0 || !parts[0].All(letter => char.IsAsciiLetterOrDigit(letter) || letter == '_')
+                || parts[0].StartsWith("param_", StringComparison.Ordinal))
+            {
+                throw new UserErrorException(name, $"{name} has \"{pair}\" in it.", "Write name=value, with commas between.");
+            }
+
+            pairs[parts[0]] = parts[1];
+        }
+
+        return pairs;
+    }
+
+    private static UserErrorException Refused(SettingValue value, string name, string wanted) => new(name, $"{name} is \"{value.Text}\".", $"Give {wanted}.");
 
     private int Number(string name, int usual, int least, int most)
     {

@@ -15,6 +15,7 @@ internal static class RunCommands
     internal static async Task<int> WaitAsync(Session session, Guid runId, CancellationToken cancellationToken)
     {
         RunView? run = null;
+        using var reading = new SourceReading(session, runId);
         try
         {
             await Watch.UntilEndedAsync(
@@ -23,7 +24,9 @@ internal static class RunCommands
                 {
                     run = await session.Runs.GetAsync(runId, cancellationToken).ConfigureAwait(false);
                     var progress = await session.Attempts.ProgressAsync(runId, cancellationToken).ConfigureAwait(false);
-                    return new Progress(RunProgress.Text(run, progress), progress?.Rows ?? run.ExportedRows, run.ExpectedRows, HasEnded(run.State));
+                    var ended = HasEnded(run.State);
+                    var now = ended ? "" : await reading.TextAsync(cancellationToken).ConfigureAwait(false);
+                    return new Progress(RunProgress.Text(run, progress) + now, progress?.Rows ?? run.ExportedRows, run.ExpectedRows, ended);
                 },
                 cancellationToken).ConfigureAwait(false);
         }

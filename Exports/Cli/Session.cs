@@ -2,6 +2,8 @@ using Exporter.Engine.Client;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Scheduling;
 using Exporter.Exports.Model;
+using Exporter.Exports.Sources;
+using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 
 namespace Exporter.Exports.Cli;
@@ -48,6 +50,9 @@ internal sealed class Session : IAsyncDisposable
     public RunControl Control => new(Data, Engine, Runs);
 
     public BackfillStore Backfills => new(Data, Engine, Runs);
+
+    /// <summary>The source, which the caller disposes of.</summary>
+    public ClickHouseSource OpenSource() => new(Settings.ClickHouseOptions(), TimeProvider.System, NullLogger<ClickHouseSource>.Instance);
 
     public async ValueTask DisposeAsync()
     {

@@ -49,7 +49,7 @@ internal static class Values
             HelpName = string.Join('|', ExportJson.Words<T>()),
             CustomParser = result => Parse<T?>(
                 result,
-                text => Array.Find(Enum.GetValues<T>(), value => ExportJson.Word(value) == text) is var found && ExportJson.Word(found) == text ? found : null,
+                ExportJson.Find<T>,
                 text => $"{name} is \"{text}\". Use {string.Join(", ", ExportJson.Words<T>())}."),
         };
 
@@ -60,7 +60,8 @@ internal static class Values
             result, text => Guid.TryParse(text, out var id) ? id : null, text => $"\"{text}\" is no id. See `exporter {what} list`.") ?? Guid.Empty,
     };
 
-    private static long? BytesOf(string text)
+    /// <summary>A size; null when it is none.</summary>
+    public static long? BytesOf(string text)
     {
         var (digits, unit) = Array.Find(
             new[] { ("KiB", 1L << 10), ("MiB", 1L << 20), ("GiB", 1L << 30), ("B", 1L), ("", 1L) },
@@ -70,7 +71,8 @@ internal static class Values
             : null;
     }
 
-    private static T? Parse<T>(ArgumentResult result, Func<string, T?> read, Func<string, string> refuse)
+    /// <summary>What was given, read; refused in a sentence when it cannot be.</summary>
+    public static T? Parse<T>(ArgumentResult result, Func<string, T?> read, Func<string, string> refuse)
     {
         if (result.Tokens.Count == 0)
         {

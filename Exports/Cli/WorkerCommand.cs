@@ -3,7 +3,6 @@ using Exporter.Engine;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Workers;
 using Exporter.Exports.Model;
-using Exporter.Exports.Sources;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -49,7 +48,7 @@ internal static class WorkerCommand
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = settings.WorkerGrace + TimeSpan.FromSeconds(10));
         builder.Services
             .AddWorkflowEngine(settings.Postgres, new PayloadCodec(settings.RequiredKeys()))
-            .AddBatchExports(new ClickHouseOptions { ConnectionString = settings.ClickHouse }, settings.WorkerMemory)
+            .AddBatchExports(settings.ClickHouseOptions(), settings.WorkerMemory)
             .AddWorker(ExportInput.Queue, options with { Slots = settings.WorkerSlots })
             .AddWorker(BackfillStore.Queue, options with { Slots = settings.WorkerBackfillSlots });
 

@@ -1,4 +1,5 @@
 using Exporter.Exports.Destinations.Files;
+using Exporter.Exports.Destinations.Postgres;
 using Exporter.Exports.Destinations.S3;
 using Exporter.Exports.Model;
 
@@ -12,6 +13,7 @@ public static class DestinationKinds
     [
         FilesOptions.Kind,
         S3Options.Kind,
+        PostgresOptions.Kind,
     ];
 
     /// <summary>A kind by its name.</summary>

@@ -9,11 +9,20 @@ namespace Exporter.Exports.Destinations;
 /// </summary>
 public interface IDestination : IAsyncDisposable
 {
+    /// <summary>Whether schemas are to say of each field what its type was at the source, for types that Arrow has not. Default false.</summary>
+    bool TakesSourceTypes => false;
+
     /// <summary>Whether Map, Tuple and Nested may come as Arrow's maps, structs and lists; else they come as JSON text. Default false.</summary>
     bool TakesNestedValues => false;
 
     /// <summary>Tries, step by step, what an export will do, and reports each; leaves nothing behind.</summary>
     IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Before a slice is read: finds what an earlier attempt of the same step has committed, though the answer was lost; then it is
+    /// neither read nor written again. Destinations that cannot know answer null, and the slice replaces itself.
+    /// </summary>
+    Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken) => Task.FromResult<CommittedSlice?>(null);
 
     /// <summary>Opens a slice for writing. A slice may be opened again after any death of the one who had it open.</summary>
     Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken);
@@ -47,6 +56,12 @@ public interface ISliceSink : IAsyncDisposable
     /// <summary>Writes one batch. The caller disposes of the batch when this returns.</summary>
     ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken);
 
+    /// <summary>Keeps a text with the commit that follows, for <see cref="IDestination.ResumeSliceAsync"/>. Destinations that find no commit
+    /// again drop it.</summary>
+    void Note(string note)
+    {
+    }
+
     /// <summary>Bytes that were sent to the destination so far, as far as they are known to have arrived; also after the sink was disposed of. 0
     /// where a destination does not count them.</summary>
     long BytesSent => 0;
@@ -55,6 +70,11 @@ public interface ISliceSink : IAsyncDisposable
     Task<SliceReceipt> CommitAsync(CancellationToken cancellationToken);
 }
 
+/// <summary>A commit that was found again.</summary>
+/// <param name="Receipt">What the commit answered.</param>
+/// <param name="Note">What <see cref="ISliceSink.Note"/> kept with it; null when there was none.</param>
+public sealed record CommittedSlice(SliceReceipt Receipt, string? Note);
+
 /// <summary>Which slice of what; every key in a destination is derived from <paramref name="Export"/>,
 /// <paramref name="Interval"/> and <paramref name="Slice"/> alone.</summary>
 /// <param name="Export">The batch export's name.</param>
@@ -62,7 +82,11 @@ public interface ISliceSink : IAsyncDisposable
 /// <param name="Slice">The slice's number.</param>
 /// <param name="Attempt">The attempt, from 1: only for temporary names and logs.</param>
 /// <param name="FencingToken">Grows at every claim of the run.</param>
-public sealed record SliceAddress(string Export, DataInterval Interval, int Slice, int Attempt, long FencingToken);
+public sealed record SliceAddress(string Export, DataInterval Interval, int Slice, int Attempt, long FencingToken)
+{
+    /// <summary>The same for every attempt of the step that exports the slice, and for no other step; null when it is not known.</summary>
+    public string? StepKey { get; init; }
+}
 
 /// <summary>What a whole run left in the destination.</summary>
 public sealed record RunManifest

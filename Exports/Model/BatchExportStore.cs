@@ -76,6 +76,50 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
     public Task<BatchExportView> UnpauseAsync(string name, string actor, CancellationToken cancellationToken = default) =>
         SetPausedAsync(name, paused: false, null, actor, cancellationToken);
 
+    /// <summary>
+    /// Changes when an export runs and how it cuts time. The first interval of the new schedule begins where the first one begins that
+    /// the old schedule has not started, so no time is left out and none comes twice. A paused export stays paused.
+    /// </summary>
+    /// <param name="name">The export.</param>
+    /// <param name="schedule">The new schedule, without start.</param>
+    /// <param name="actor">Who changes it, for the audit log.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="UserErrorException">There is none of this name, or a value is out of range.</exception>
+    public async Task<BatchExportView> RescheduleAsync(
+        string name, ExportSchedule schedule, string actor, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(schedule);
+        schedule.Validate();
+        var id = (await GetAsync(name, cancellationToken).ConfigureAwait(false)).BatchExportId;
+        return await _database.InTransactionAsync(
+            async transaction =>
+            {
+                await LockAsync(_database, transaction, id, name, cancellationToken).ConfigureAwait(false);
+                var before = await LoadAsync(transaction, id, cancellationToken).ConfigureAwait(false);
+                var scheduleId = BatchExport.ScheduleIdOf(id);
+
+                // Paused until the commit: what is read of it now stays true, since nobody decides an occurrence meanwhile.
+                await schedules.PauseAsync(scheduleId, before.Note, transaction, cancellationToken).ConfigureAwait(false);
+                var state = await _database.FirstAsync<ScheduleState>(
+                    transaction, "Undecided", new { ScheduleId = scheduleId }, cancellationToken).ConfigureAwait(false)
+                    ?? throw new InvalidOperationException($"The export {name} has no schedule in the engine.");
+                var changed = before.Schedule.ChangedTo(schedule, state.Occurrence, state.Now);
+                await _database.ExecuteAsync(
+                    transaction, "RescheduleBatchExport", new { Id = id, Schedule = ExportJson.Write(changed) }, cancellationToken).ConfigureAwait(false);
+                await schedules.PutAsync(
+                    ScheduleOf(before.ToBatchExport() with { Schedule = changed }), new ExportInput { BatchExportId = id }, transaction, cancellationToken).ConfigureAwait(false);
+                if (!before.Paused)
+                {
+                    await schedules.UnpauseAsync(scheduleId, null, transaction, cancellationToken).ConfigureAwait(false);
+                }
+
+                var after = await LoadAsync(transaction, id, cancellationToken).ConfigureAwait(false);
+                await WriteAuditAsync(transaction, actor, AuditAction.Update, before, after, cancellationToken).ConfigureAwait(false);
+                return after;
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+
     /// <summary>Deletes a batch export and its schedule, and cancels what it has in progress. What it has exported stays.</summary>
     /// <returns>How many runs and backfills were asked to end.</returns>
     /// <exception cref="UserErrorException">There is none of this name.</exception>
@@ -181,5 +225,12 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
                 return after;
             },
             cancellationToken).ConfigureAwait(false);
+    }
+
+    private sealed class ScheduleState
+    {
+        public DateTime? Occurrence { get; init; }
+
+        public DateTime Now { get; init; }
     }
 }

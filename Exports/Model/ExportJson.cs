@@ -24,6 +24,21 @@ internal static class ExportJson
     public static IReadOnlyList<string> Words<T>()
         where T : struct, Enum => [.. Enum.GetValues<T>().Select(Word)];
 
+    /// <summary>The value of an enum's word; null when it is none.</summary>
+    public static T? Find<T>(string word)
+        where T : struct, Enum
+    {
+        foreach (var value in Enum.GetValues<T>())
+        {
+            if (Word(value) == word)
+            {
+                return value;
+            }
+        }
+
+        return null;
+    }
+
     /// <summary>Reads JSON that this program wrote.</summary>
     public static T Read<T>(string json) => JsonSerializer.Deserialize<T>(json, Options)!;
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Exporter.Engine.Scheduling;
 using Exporter.Exports.Destinations;
 
@@ -9,45 +10,113 @@ namespace Exporter.Exports.Model;
 /// </summary>
 public sealed record ExportSchedule
 {
-    private static readonly TimeSpan Week = TimeSpan.FromDays(7);
+    /// <summary>How many earlier schedules are remembered; before the oldest of them, time is cut as that one cuts it.</summary>
+    public const int MostEarlier = 20;
 
-    /// <summary>A fixed duration in UTC, counted from midnight, whole weeks from Monday. From 1 minute to 52 weeks. Either this or <see cref="Cron"/>.</summary>
+    private static readonly TimeSpan Week = TimeSpan.FromDays(7);
+    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
+
+    /// <summary>
+    /// A fixed duration in UTC, counted from midnight, whole weeks from Monday. From 1 minute to 52 weeks. Either this,
+    /// <see cref="Calendar"/> or <see cref="Cron"/>.
+    /// </summary>
     public TimeSpan? Every { get; init; }
+
+    /// <summary>Hours, days, weeks (from Monday) or months as the clocks of <see cref="TimeZone"/> show them.</summary>
+    public CalendarUnit? Calendar { get; init; }
 
     /// <summary>A cron expression of five fields, or six with seconds first.</summary>
     public string? Cron { get; init; }
 
-    /// <summary>The zone of <see cref="Cron"/>, as in the IANA database. Default UTC.</summary>
+    /// <summary>The zone of <see cref="Calendar"/> and <see cref="Cron"/>, as in the IANA database. Default UTC.</summary>
     public string TimeZone { get; init; } = "UTC";
 
-    /// <summary>Moves the boundaries of <see cref="Every"/>. Default 0; at least 0 and less than <see cref="Every"/>.</summary>
+    /// <summary>
+    /// Moves the boundaries of <see cref="Every"/> and <see cref="Calendar"/>. Default 0; at least 0 and less than the interval, of
+    /// months less than 28 days.
+    /// </summary>
     public TimeSpan Offset { get; init; }
+
+    /// <summary>Nothing before it is exported, and it is a boundary. Default none; whole seconds, from 1970 on.</summary>
+    public DateTimeOffset? Start { get; init; }
+
+    /// <summary>Nothing from here on is exported: the last interval ends at the last boundary until then. Default none; after <see cref="Start"/>.</summary>
+    public DateTimeOffset? End { get; init; }
+
+    /// <summary>No boundary lies between <see cref="Start"/> and this; set by <see cref="ChangedTo"/>. Default none.</summary>
+    public DateTimeOffset? FirstAfter { get; init; }
+
+    /// <summary>What cut time before <see cref="Start"/>; set by <see cref="ChangedTo"/>. Default nothing did.</summary>
+    public ExportSchedule? Earlier { get; init; }
 
     /// <summary>How long after an interval's end its run starts, for rows that arrive late. Default 1 minute; from 0 to 7 days.</summary>
     public TimeSpan SettleDelay { get; init; } = TimeSpan.FromMinutes(1);
 
     /// <summary>
-    /// The start is later by up to this, so that not all exports start at once. Default by <see cref="Every"/>: none below an
+    /// The start is later by up to this, so that not all exports start at once. Default by the interval: none below an
     /// hour and for cron, 15 minutes below a day, 20 minutes below a week, then 30. From 0 to 1 day.
     /// </summary>
     public TimeSpan? Jitter { get; init; }
 
-    /// <summary>The rule for the engine.</summary>
-    public ScheduleSpec ToSpec() => new()
+    /// <summary>The rule for the engine, which occurs at every boundary but the start.</summary>
+    public ScheduleSpec ToSpec() => Rule() with
     {
-        Cron = Cron,
-        TimeZone = TimeZone,
-        Every = Every,
-        Offset = Every is { } every ? TimeSpan.FromTicks((Alignment(every) + Offset).Ticks % every.Ticks) : TimeSpan.Zero,
+        StartAt = (FirstAfter ?? Start) is { } after ? Whole(after) + Second : null,
+        EndAt = End is { } end ? Whole(end) + Second : null,
         Delay = SettleDelay,
         Jitter = Jitter ?? UsualJitter(),
     };
 
     /// <summary>The first boundary after a time; null when there is none any more.</summary>
-    public DateTimeOffset? BoundaryAfter(DateTimeOffset time) => Occurrences.After(ToSpec(), time);
+    public DateTimeOffset? BoundaryAfter(DateTimeOffset time)
+    {
+        if (Start is { } start && time < start)
+        {
+            return Earlier?.BoundaryAfter(time) is { } earlier && earlier < start ? earlier : start;
+        }
+
+        var next = Occurrences.After(Rule(), FirstAfter is { } quiet && quiet > time ? quiet : time);
+        return next <= (End ?? DateTimeOffset.MaxValue) ? next : null;
+    }
 
     /// <summary>The last boundary before a time; null when there is none in ten years.</summary>
-    public DateTimeOffset? BoundaryBefore(DateTimeOffset time) => Occurrences.Before(ToSpec(), time);
+    public DateTimeOffset? BoundaryBefore(DateTimeOffset time)
+    {
+        if (Start is { } start && time <= start)
+        {
+            return Earlier?.BoundaryBefore(time);
+        }
+
+        var last = Occurrences.Before(Rule(), End is { } end && time > end ? end.AddTicks(1) : time);
+        return Start is { } first && !(last > (FirstAfter ?? first)) ? first : last;
+    }
+
+    /// <summary>
+    /// The schedule that takes this one's place, so that no time is left out and none comes twice: it begins where the first
+    /// interval begins that this one has not started, and its first interval reaches from there to its first boundary after now.
+    /// </summary>
+    /// <param name="next">The new rule, without start.</param>
+    /// <param name="undecided">The first occurrence of this schedule that has not started a run; null when there is none any more.</param>
+    /// <param name="now">The database's time.</param>
+    /// <exception cref="UserErrorException">The new rule has a start of its own, or this one's next interval has none.</exception>
+    public ExportSchedule ChangedTo(ExportSchedule next, DateTimeOffset? undecided, DateTimeOffset now)
+    {
+        ArgumentNullException.ThrowIfNull(next);
+        if (next.Start is not null || next.Earlier is not null)
+        {
+            throw new UserErrorException("start", "A schedule that is changed begins where the old one ends.", "Leave start out.");
+        }
+
+        var from = BoundaryBefore(undecided ?? now.AddTicks(1)) ?? throw new UserErrorException(
+            "cron", $"The schedule, {this}, has no boundary in the ten years before {now:O}.", "Create the export anew.");
+        return (next with
+        {
+            Start = from,
+            FirstAfter = now > from ? now : from,
+            // One that was never in force leaves no trace.
+            Earlier = Cut(Start == from ? Earlier : this, MostEarlier),
+        }).Validate();
+    }
 
     /// <summary>Whether a time is a boundary.</summary>
     public bool IsBoundary(DateTimeOffset time) => BoundaryAfter(time.AddTicks(-1)) == time;
@@ -101,21 +170,28 @@ public sealed record ExportSchedule
     /// <exception cref="UserErrorException">A value is out of the range that its property states.</exception>
     public ExportSchedule Validate()
     {
-        if ((Every is null) == (Cron is null))
+        if (new[] { Every is not null, Calendar is not null, Cron is not null }.Count(given => given) != 1)
         {
-            throw new UserErrorException("every", "A schedule is either \"every\" a duration or a \"cron\" expression.", "Give one of the two.");
+            throw new UserErrorException("every", "A schedule is either \"every\" a duration or unit of the calendar, or a \"cron\" expression.", "Give one of the two.");
         }
 
         Between("every", Every ?? TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(1), 52 * Week);
         Between("settle_delay", SettleDelay, TimeSpan.Zero, Week);
         Between("jitter", Jitter ?? TimeSpan.Zero, TimeSpan.Zero, TimeSpan.FromDays(1));
-        if (Offset < TimeSpan.Zero || Offset >= (Every ?? TimeSpan.FromTicks(1)))
+        if (Offset < TimeSpan.Zero || Offset >= LongestOffset() || Offset.Ticks % TimeSpan.TicksPerSecond != 0)
         {
             throw new UserErrorException(
-                "offset", $"offset is {Duration.Format(Offset)}.", "Give at least 0s and less than every; with cron, leave it out.");
+                "offset", $"offset is {Offset}.", "Give whole seconds, at least 0s and less than every (less than 28d for months); with cron, leave it out.");
         }
 
-        if (Cron is not null)
+        if (Every is not null && TimeZone != "UTC")
+        {
+            throw new UserErrorException(
+                "time_zone", $"A fixed duration knows no clocks, so {TimeZone} does not count.", "Use every hour, day, week or month, or cron; or leave time_zone out.");
+        }
+
+        Bounds();
+        if (Every is null)
         {
             try
             {
@@ -141,11 +217,15 @@ public sealed record ExportSchedule
     }
 
     /// <summary>As people say it.</summary>
-    public override string ToString() => Every is { } every
-        ? $"every {Duration.Format(every)}" + (Offset == TimeSpan.Zero ? "" : $" offset {Duration.Format(Offset)}")
-        : $"cron \"{Cron}\" {TimeZone}";
+    public override string ToString()
+    {
+        var rule = Cron is not null ? $"cron \"{Cron}\" {TimeZone}"
+            : $"every {(Calendar is { } unit ? ExportJson.Word(unit) : Duration.Format(Every ?? TimeSpan.Zero))}"
+                + (Offset == TimeSpan.Zero ? "" : $" offset {Duration.Format(Offset)}") + (TimeZone == "UTC" ? "" : $" {TimeZone}");
+        return rule + (Start is null ? "" : $" from {Text(Start)}") + (End is null ? "" : $" until {Text(End)}");
+    }
 
-    private static string Text(DateTimeOffset? time) => time?.ToString("yyyy-MM-ddTHH:mm:ssZ", System.Globalization.CultureInfo.InvariantCulture) ?? "none";
+    private static string Text(DateTimeOffset? time) => time?.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture) ?? "none";
 
     // 1970 began on a Thursday; weeks begin on the Monday after.
     private static TimeSpan Alignment(TimeSpan every) => every.Ticks % Week.Ticks == 0 ? TimeSpan.FromDays(4) : TimeSpan.Zero;
@@ -159,11 +239,82 @@ public sealed record ExportSchedule
         }
     }
 
-    private TimeSpan UsualJitter() => Every switch
+    private TimeSpan UsualJitter() => (Every, Calendar) switch
     {
-        { } every when every >= Week => TimeSpan.FromMinutes(30),
-        { } every when every >= TimeSpan.FromDays(1) => TimeSpan.FromMinutes(20),
-        { } every when every >= TimeSpan.FromHours(1) => TimeSpan.FromMinutes(15),
+        (_, CalendarUnit.Week or CalendarUnit.Month) => TimeSpan.FromMinutes(30),
+        (_, CalendarUnit.Day) => TimeSpan.FromMinutes(20),
+        (_, CalendarUnit.Hour) => TimeSpan.FromMinutes(15),
+        ({ } every, _) when every >= Week => TimeSpan.FromMinutes(30),
+        ({ } every, _) when every >= TimeSpan.FromDays(1) => TimeSpan.FromMinutes(20),
+        ({ } every, _) when every >= TimeSpan.FromHours(1) => TimeSpan.FromMinutes(15),
         _ => TimeSpan.Zero,
     };
+
+    private TimeSpan LongestOffset() => Calendar switch
+    {
+        CalendarUnit.Hour => TimeSpan.FromHours(1),
+        CalendarUnit.Day => TimeSpan.FromDays(1),
+        CalendarUnit.Week => Week,
+        CalendarUnit.Month => TimeSpan.FromDays(28),
+        _ => Every ?? TimeSpan.FromTicks(1),
+    };
+
+    // The instants alone, without bounds.
+    private ScheduleSpec Rule() => new()
+    {
+        Cron = Calendar is { } unit ? CronOf(unit) : Cron,
+        TimeZone = TimeZone,
+        Every = Every,
+        Offset = Every is { } every ? TimeSpan.FromTicks((Alignment(every) + Offset).Ticks % every.Ticks) : TimeSpan.Zero,
+    };
+
+    private string CronOf(CalendarUnit unit)
+    {
+        var time = string.Create(CultureInfo.InvariantCulture, $"{Offset.Seconds} {Offset.Minutes}");
+        return unit switch
+        {
+            CalendarUnit.Hour => $"{time} * * * *",
+            CalendarUnit.Day => string.Create(CultureInfo.InvariantCulture, $"{time} {Offset.Hours} * * *"),
+            CalendarUnit.Week => string.Create(CultureInfo.InvariantCulture, $"{time} {Offset.Hours} * * {(Offset.Days + 1) % 7}"),
+            _ => string.Create(CultureInfo.InvariantCulture, $"{time} {Offset.Hours} {Offset.Days + 1} * *"),
+        };
+    }
+
+    private void Bounds()
+    {
+        foreach (var (setting, bound) in ((string, DateTimeOffset?)[])[("start", Start), ("end", End)])
+        {
+            if (bound is { } time && (time < DateTimeOffset.UnixEpoch || time.Year > 2400 || time != Whole(time)))
+            {
+                throw new UserErrorException(setting, $"{setting} is {time:O}.", "Give a time in whole seconds from 1970 to 2400.");
+            }
+        }
+
+        if (End <= Start)
+        {
+            throw new UserErrorException("end", $"The end, {Text(End)}, is not after the start, {Text(Start)}.", "Choose a later end.");
+        }
+    }
+
+    private static DateTimeOffset Whole(DateTimeOffset time) => time.AddTicks(-(time.Ticks % TimeSpan.TicksPerSecond));
+
+    private static ExportSchedule? Cut(ExportSchedule? schedule, int most) => schedule is null || most == 0
+        ? null
+        : schedule with { Earlier = Cut(schedule.Earlier, most - 1), Start = most == 1 ? null : schedule.Start, FirstAfter = most == 1 ? null : schedule.FirstAfter };
+}
+
+/// <summary>A unit of the calendar, as clocks show it.</summary>
+public enum CalendarUnit
+{
+    /// <summary>From the full hour.</summary>
+    Hour,
+
+    /// <summary>From midnight.</summary>
+    Day,
+
+    /// <summary>From midnight of Monday.</summary>
+    Week,
+
+    /// <summary>From midnight of the first.</summary>
+    Month,
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Exporter.Exports.Destinations;
+using Exporter.Exports.Sources;
 
 namespace Exporter.Exports.Model;
 
@@ -28,17 +29,45 @@ internal static class ModelCheck
 
     public static void Model(SourceModel model)
     {
-        NotEmpty("table", model.Table);
+        if ((model.Table is null) == (model.Query is null))
+        {
+            throw new UserErrorException("table", "A model is of either a table or a query.", "Give one of --table, --query, --query-file and --preset.");
+        }
+
+        NotEmpty("table", model.Table ?? "query");
         NotEmpty("cursor_column", model.CursorColumn);
+        Columns(model);
+        Keys(model);
+        Conditions(model);
+        if (model.Query is { } query)
+        {
+            SqlFragment.CheckQuery("query", query);
+            if (model.Dedup == Dedup.Final)
+            {
+                throw new UserErrorException("dedup", "dedup is final, which a query cannot have.", "Write FINAL after the table inside the query, and leave dedup out.");
+            }
+        }
+    }
+
+    private static void Columns(SourceModel model)
+    {
         foreach (var column in model.Columns)
         {
-            NotEmpty("columns", column.Expression);
+            SqlFragment.Check("columns", column.Expression);
             NotEmpty("columns", column.Alias);
         }
 
         if (model.Columns.GroupBy(column => column.Alias, StringComparer.Ordinal).FirstOrDefault(group => group.Skip(1).Any()) is { } twice)
         {
             throw new UserErrorException("columns", $"Two columns are named \"{twice.Key}\".", "Give each column an alias of its own.");
+        }
+    }
+
+    private static void Keys(SourceModel model)
+    {
+        foreach (var key in model.KeyColumns)
+        {
+            NotEmpty("key", key);
         }
 
         if (model.Dedup is Dedup.DistinctOn or Dedup.LimitBy && model.KeyColumns.Count == 0)
@@ -47,9 +76,43 @@ internal static class ModelCheck
                 "key", $"dedup is {ExportJson.Word(model.Dedup)}, but no key says which rows are one.", "Name the columns that together identify a row.");
         }
 
+        if (model.DeletedColumn is null)
+        {
+            return;
+        }
+
+        NotEmpty("deleted_column", model.DeletedColumn);
+        if (model.Deleted == DeletedRows.LeaveOut && (model.Dedup == Dedup.DistinctOn || model is { Dedup: Dedup.LimitBy, VersionColumn: null }))
+        {
+            throw new UserErrorException(
+                "deleted_column",
+                $"dedup {ExportJson.Word(model.Dedup)} takes any row of a key, so nothing says whether the newest one is deleted.",
+                "Use dedup limit_by with a version column, or final.");
+        }
+    }
+
+    private static void Conditions(SourceModel model)
+    {
+        foreach (var (setting, list) in ((string, IReadOnlyList<ColumnValues>)[])[("include", model.Include), ("exclude", model.Exclude)])
+        {
+            foreach (var one in list)
+            {
+                NotEmpty(setting, one.Column);
+                if (one.Values is null || one.Values.Count == 0 || one.Values.Any(value => value is null))
+                {
+                    throw new UserErrorException(setting, $"{setting} has no values of {one.Column}, or a null.", "Give values as text; for NULL write a filter.");
+                }
+            }
+        }
+
+        foreach (var condition in model.Where)
+        {
+            condition.Validate();
+        }
+
         if (model.Filter is not null)
         {
-            NotEmpty("filter", model.Filter);
+            SqlFragment.Check("filter", model.Filter);
         }
     }
 

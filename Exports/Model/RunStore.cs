@@ -6,7 +6,12 @@ namespace Exporter.Exports.Model;
 /// <summary>What a run is to do, fixed when it begins.</summary>
 /// <param name="Export">The batch export as it was then.</param>
 /// <param name="Interval">The data interval.</param>
-public sealed record RunOrder(BatchExport Export, DataInterval Interval);
+public sealed record RunOrder(BatchExport Export, DataInterval Interval)
+{
+    /// <summary>An own query's parameters are the run's interval, whatever part of it is read.</summary>
+    internal static RunOrder Of(BatchExport export, DataInterval interval) =>
+        new(export with { Model = export.Model with { Interval = interval } }, interval);
+}
 
 /// <summary>
 /// Batch export runs and their slices. What a run writes joins the transaction of the step that writes it, so the engine's
@@ -35,13 +40,13 @@ public sealed class RunStore(NpgsqlDataSource data)
         var export = view!.ToBatchExport();
         if (await _database.FirstAsync<IntervalRow>(transaction, "FindInterval", new { RunId = runId }, cancellationToken).ConfigureAwait(false) is { } known)
         {
-            return new RunOrder(export, known.ToInterval());
+            return RunOrder.Of(export, known.ToInterval());
         }
 
         var occurrence = scheduledFor ?? throw new InvalidOperationException($"Run {runId} has neither a row in exports.run nor an occurrence.");
         var interval = export.Schedule.IntervalFor(occurrence);
         await InsertAsync(transaction, new(runId, export.Id, interval, RunTrigger.Schedule), cancellationToken).ConfigureAwait(false);
-        return new RunOrder(export, interval);
+        return RunOrder.Of(export, interval);
     }
 
     /// <summary>Records the plan; its slices never change again.</summary>

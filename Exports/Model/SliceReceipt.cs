@@ -12,7 +12,7 @@ public sealed record SliceReceipt
     /// <summary>Bytes written, as they lie in the destination.</summary>
     public required long Bytes { get; init; }
 
-    /// <summary>Where: the object's key or the file's path below the destination's root; null when the slice had no rows.</summary>
+    /// <summary>Where: the object's key or the file's path below the destination's root; null when the slice had no rows, or the destination is a table.</summary>
     public string? File { get; init; }
 
     /// <summary>SHA-256 of the bytes, hexadecimal, lower case; null when there is no file.</summary>

@@ -92,7 +92,7 @@ public sealed class VerificationStore(NpgsqlDataSource data, EngineClient engine
             export = export with { Model = export.Model with { Columns = today.Model.Columns }, Settings = today.Settings };
         }
 
-        return new VerificationOrder(new RunOrder(export, interval), run.Plan.Columns, run.PlannedSlices);
+        return new VerificationOrder(RunOrder.Of(export, interval), run.Plan.Columns, run.PlannedSlices);
     }
 
     /// <summary>The slices of a run that are in the destination; read within the step's lock on the verification.</summary>

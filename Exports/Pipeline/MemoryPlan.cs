@@ -17,6 +17,9 @@ internal sealed record MemoryPlan
     private const long RuntimeBytes = 160_000_000;
     private const long LaneBytes = 60_000_000;
 
+    // Two batches of 10 MB, ClickHouse's granule, for each lane: more only spreads the work over more memory, and makes it slower.
+    private const long AheadBytes = 24_000_000;
+
     private MemoryPlan(int lanes, long readAheadBytes) => (Lanes, ReadAheadBytes) = (lanes, readAheadBytes);
 
     /// <summary>Slices that are moved at once, over all runs of the process.</summary>
@@ -40,6 +43,6 @@ internal sealed record MemoryPlan
         // One lane more than there are cores, since each waits now and then for the source or the destination.
         var forLanes = bytes - RuntimeBytes;
         var lanes = (int)Math.Clamp(forLanes / (LaneBytes + (LaneBytes / 2)), 1, cores + 1);
-        return new MemoryPlan(lanes, forLanes - (lanes * LaneBytes));
+        return new MemoryPlan(lanes, Math.Min(forLanes - (lanes * LaneBytes), lanes * AheadBytes));
     }
 }

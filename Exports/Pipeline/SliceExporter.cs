@@ -19,7 +19,10 @@ internal sealed class SliceExporter(
     /// answered.</summary>
     public async Task<SliceOutcome> ExportAsync(IStepContext step, RunWork work, Slice slice, IDestination destination)
     {
-        var address = new SliceAddress(work.Order.Export.Name, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken);
+        var address = new SliceAddress(work.Order.Export.Name, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken)
+        {
+            StepKey = step.IdempotencyKey,
+        };
         if (step.TryGetCheckpoint<SliceOutcome>(out var recorded))
         {
             return recorded.Splitting
@@ -33,7 +36,9 @@ internal sealed class SliceExporter(
         {
             var attempt = await SliceAttempt.BeginAsync(attempts, id, time, log, step.CancellationToken).ConfigureAwait(false);
             await using var ending = attempt.ConfigureAwait(false);
-            return new SliceOutcome(await MoveAsync(step, work, slice, address, destination, attempt).ConfigureAwait(false), null);
+            var receipt = await ResumeAsync(step, work, address, destination, attempt).ConfigureAwait(false)
+                ?? await MoveAsync(step, work, slice, address, destination, attempt).ConfigureAwait(false);
+            return new SliceOutcome(receipt, null);
         }
         catch (Exception error) when (!step.CancellationToken.IsCancellationRequested && SliceSplitter.Asks(error, step.Attempt))
         {
@@ -46,6 +51,27 @@ internal sealed class SliceExporter(
         }
     }
 
+    // An earlier attempt has committed at the destination and got no answer. Rows that it put aside have died with it, so a slice with
+    // such rows has no note, and is exported again in place.
+    private async Task<SliceReceipt?> ResumeAsync(IStepContext step, RunWork work, SliceAddress address, IDestination destination, SliceAttempt attempt)
+    {
+        if (await destination.ResumeSliceAsync(address, step.CancellationToken).ConfigureAwait(false) is not { Note: { } note } there)
+        {
+            return null;
+        }
+
+        var receipt = ExportJson.Read<SliceReceipt>(note) with { Rows = there.Receipt.Rows, Bytes = there.Receipt.Bytes };
+        await step.CommitAsync(new SliceOutcome(receipt, null), async (transaction, token) =>
+        {
+            await runs.CommitSliceAsync(transaction, work.RunId, receipt, sourceBytes: 0, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
+            await quarantine.ReplaceAsync(transaction, work.RunId, receipt.Slice, [], token).ConfigureAwait(false);
+            await attempt.CommitAsync(transaction, token).ConfigureAwait(false);
+        }).ConfigureAwait(false);
+        attempt.Committed();
+        step.Log(LogLevel.Information, $"Slice {receipt.Slice} was committed by an earlier attempt whose answer was lost.");
+        return receipt;
+    }
+
     private async Task<SliceReceipt> MoveAsync(IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, SliceAttempt attempt)
     {
         var settings = work.Order.Export.Settings;
@@ -55,11 +81,17 @@ internal sealed class SliceExporter(
         {
             var reader = await OpenAsync(step, work, slice, destination, stop.Token).ConfigureAwait(false);
             await using var closing = reader.ConfigureAwait(false);
-            var gate = new RowGate(work.Order, reader.Schema, destination);
+            var schema = destination.TakesSourceTypes ? SourceTypes.On(reader.Schema, work.Columns) : reader.Schema;
+            var gate = new RowGate(work.Order, schema, destination);
             var sink = await destination.OpenSliceAsync(address, gate.Schema, stop.Token).ConfigureAwait(false);
             await using var aborting = sink.ConfigureAwait(false);
             attempt.Of(() => new Moved(gate.Rows, reader.BytesRead, sink.BytesSent));
             await MoveAsync(step, reader, gate, sink, attempt, stop).ConfigureAwait(false);
+            if (gate.BadRows.Count == 0)
+            {
+                sink.Note(ExportJson.Write(gate.Complete(new SliceReceipt { Slice = slice.Number, Rows = gate.Rows, Bytes = 0 })));
+            }
+
             var receipt = gate.Complete(await sink.CommitAsync(stop.Token).ConfigureAwait(false));
             if (receipt.Rows + receipt.QuarantinedRows != gate.Rows)
             {

@@ -15,7 +15,7 @@ internal sealed class SliceSplitter(ClickHouseSource source)
     private const int Buckets = 500;
 
     /// <summary>Whether the source says that a query wants too much of it: memory, time, rows or bytes.</summary>
-    public static bool TooMuch(SourceException error) => error.Code is 241 or 159 or 160 or 158 or 307 or 396;
+    public static bool TooMuch(SourceException error) => SourceErrors.IsTooMuch(error);
 
     /// <summary>Whether an attempt failed in a way that smaller slices help against.</summary>
     public static bool Asks(Exception error, int attempt) => error switch

@@ -1,5 +1,7 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
+using System.Runtime.CompilerServices;
 using ClickHouse.Driver;
 using ClickHouse.Driver.ADO;
 using Exporter.Exports.Destinations;
@@ -21,17 +23,18 @@ internal sealed class ClickHouseSource : IDisposable
     private readonly TimeProvider _time;
     private readonly ILogger<ClickHouseSource> _log;
     private readonly HttpClient _http;
-    private readonly ClickHouseClientSettings _settings;
+    private readonly SourceHosts _hosts;
+    private readonly ConcurrentDictionary<string, SourceHost> _running = new(StringComparer.Ordinal);
 
     public ClickHouseSource(ClickHouseOptions options, TimeProvider time, ILogger<ClickHouseSource> log)
     {
-        _options = options;
+        _options = options.Validate();
         _time = time;
         _log = log;
         _http = new HttpClient(new SocketsHttpHandler
         {
             AutomaticDecompression = DecompressionMethods.None,
-            ConnectTimeout = TimeSpan.FromSeconds(15),
+            ConnectTimeout = TimeSpan.FromSeconds(5),
             PooledConnectionLifetime = TimeSpan.FromMinutes(10),
         })
         {
@@ -39,31 +42,42 @@ internal sealed class ClickHouseSource : IDisposable
         };
         try
         {
-            _settings = new ClickHouseClientSettings(options.ConnectionString)
-            {
-                HttpClient = _http,
-                // Arrow's own LZ4 is faster than gzip around it.
-                UseCompression = false,
-                Timeout = options.FirstByteTimeout,
-            };
+            _hosts = new SourceHosts(options, _http, time, log);
         }
-        catch (ArgumentException error)
+        catch
         {
             _http.Dispose();
-            throw new UserErrorException(
-                "clickhouse", $"The connection string of ClickHouse is wrong: {error.Message}", "Give Host, Port, Username, Password and Database.");
+            throw;
         }
     }
 
-    public void Dispose() => _http.Dispose();
+    public void Dispose()
+    {
+        _hosts.Dispose();
+        _http.Dispose();
+    }
+
+    /// <summary>What each host says, in order of preference.</summary>
+    public async IAsyncEnumerable<(string Host, CheckResult Result)> CheckHostsAsync(
+        [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        foreach (var host in _hosts.All)
+        {
+            yield return (host.Name, await TryAsync("connect", async () =>
+            {
+                var version = await TextsAsync(host, SourceQuery.Without("SELECT version()"), cancellationToken).ConfigureAwait(false);
+                return $"ClickHouse {version[0][0]}";
+            }).ConfigureAwait(false));
+        }
+    }
 
     /// <summary>Tries what an export of the model will do, step by step.</summary>
     public async IAsyncEnumerable<CheckResult> CheckAsync(
-        SourceModel model, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+        SourceModel model, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var connected = await TryAsync("connect", async () =>
         {
-            var version = await TextsAsync(SourceQuery.Without("SELECT version()"), cancellationToken).ConfigureAwait(false);
+            var version = await AskAsync(SourceQuery.Without("SELECT version()"), cancellationToken).ConfigureAwait(false);
             return $"ClickHouse {version[0][0]}";
         }).ConfigureAwait(false);
         yield return connected;
@@ -77,92 +91,112 @@ internal sealed class ClickHouseSource : IDisposable
         }
     }
 
-    /// <summary>The model's columns with their types; proves on the way that the table, the cursor, the key and the filter are there.</summary>
+    /// <summary>The model's columns with their types; proves on the way that table, cursor, key and conditions are what they should be.</summary>
     /// <exception cref="UserErrorException">They are not; names the setting.</exception>
-    public async Task<IReadOnlyList<DescribedColumn>> DescribeAsync(SourceModel model, CancellationToken cancellationToken)
-    {
-        var table = await DescribedAsync("table", QueryBuilder.DescribeTable(model), cancellationToken).ConfigureAwait(false);
-        var cursor = await DescribedAsync(
-            "cursor_column", QueryBuilder.DescribeExpressions(model, "cursor_column", [QueryBuilder.Quote(model.CursorColumn)]), cancellationToken).ConfigureAwait(false);
-        if (!cursor[0].Type.StartsWith("Date", StringComparison.Ordinal))
-        {
-            throw new UserErrorException(
-                "cursor_column",
-                $"The column {model.CursorColumn} is of type {cursor[0].Type}.",
-                "Name a column of type Date, DateTime or DateTime64 that is not Nullable.");
-        }
-
-        if (model.KeyColumns.Count > 0)
-        {
-            await DescribedAsync("key", QueryBuilder.DescribeExpressions(model, "key", model.KeyColumns.Select(QueryBuilder.Quote)), cancellationToken).ConfigureAwait(false);
-        }
-
-        if (model.VersionColumn is { } version)
-        {
-            await DescribedAsync("version", QueryBuilder.DescribeExpressions(model, "version", [QueryBuilder.Quote(version)]), cancellationToken).ConfigureAwait(false);
-        }
-
-        if (model.Filter is not null)
-        {
-            await DescribedAsync("filter", QueryBuilder.DescribeFilter(model), cancellationToken).ConfigureAwait(false);
-        }
-
-        if (model.Columns.Count == 0)
-        {
-            return [.. table.Select(column => new DescribedColumn(QueryBuilder.Quote(column.Name), column.Name, column.Type))];
-        }
-
-        var types = await DescribedAsync(
-            "columns", QueryBuilder.DescribeExpressions(model, "columns", model.Columns.Select(column => column.Expression)), cancellationToken).ConfigureAwait(false);
-        return [.. model.Columns.Zip(types, (column, described) => new DescribedColumn(column.Expression, column.Alias, described.Type))];
-    }
+    public Task<IReadOnlyList<DescribedColumn>> DescribeAsync(SourceModel model, CancellationToken cancellationToken) =>
+        ModelDescriber.DescribeAsync(model, AskAsync, cancellationToken);
 
     /// <summary>Rows after dedup by bucket of the cursor column; buckets without rows are left out.</summary>
     public async Task<IReadOnlyList<BucketCount>> CountByCursorAsync(
         SourceModel model, DataInterval range, TimeSpan width, CancellationToken cancellationToken) =>
-        Counts(await TextsAsync(QueryBuilder.CountByCursor(model, range, width), cancellationToken).ConfigureAwait(false));
+        Counts(await AskAsync(QueryBuilder.CountByCursor(model, range, width), cancellationToken).ConfigureAwait(false));
 
     /// <summary>Rows after dedup by hash bucket of the key; buckets without rows are left out.</summary>
     public async Task<IReadOnlyList<BucketCount>> CountByHashAsync(
         SourceModel model, DataInterval range, int buckets, CancellationToken cancellationToken) =>
-        Counts(await TextsAsync(QueryBuilder.CountByHash(model, range, buckets), cancellationToken).ConfigureAwait(false));
+        Counts(await AskAsync(QueryBuilder.CountByHash(model, range, buckets), cancellationToken).ConfigureAwait(false));
 
     /// <summary>Rows after dedup of one slice, and the hash of their keys.</summary>
     public async Task<BucketCount> CountSliceAsync(SourceModel model, Slice slice, CancellationToken cancellationToken) =>
-        Counts(await TextsAsync(QueryBuilder.CountSlice(model, slice), cancellationToken).ConfigureAwait(false)).FirstOrDefault();
+        Counts(await AskAsync(QueryBuilder.CountSlice(model, slice), cancellationToken).ConfigureAwait(false)).FirstOrDefault();
 
     /// <summary>Rows after dedup of slices that are ranges of the cursor column alone, in order; those without rows are left out. The
     /// number is the slice's start in nanoseconds.</summary>
     public async Task<IReadOnlyList<BucketCount>> CountByStartAsync(
         SourceModel model, DataInterval range, IEnumerable<DateTimeOffset> starts, CancellationToken cancellationToken) =>
-        Counts(await TextsAsync(QueryBuilder.CountByStart(model, range, starts), cancellationToken).ConfigureAwait(false));
+        Counts(await AskAsync(QueryBuilder.CountByStart(model, range, starts), cancellationToken).ConfigureAwait(false));
 
     /// <summary>About how many bytes a row of the range has uncompressed; null when there are no rows.</summary>
     public async Task<double?> RowBytesAsync(
         SourceModel model, IReadOnlyList<DescribedColumn> columns, DataInterval range, CancellationToken cancellationToken)
     {
-        var texts = await TextsAsync(QueryBuilder.RowBytes(model, columns, range), cancellationToken).ConfigureAwait(false);
+        var texts = await AskAsync(QueryBuilder.RowBytes(model, columns, range), cancellationToken).ConfigureAwait(false);
         var value = double.Parse(texts[0][0], NumberStyles.Float, CultureInfo.InvariantCulture);
         return double.IsFinite(value) ? value : null;
     }
 
-    /// <summary>Starts a query whose rows come as Arrow batches.</summary>
+    /// <summary>Starts a query whose rows come as Arrow batches, on the first host that can be reached.</summary>
     /// <param name="query">The query.</param>
     /// <param name="queryId">Its id in ClickHouse; no other running query may have it.</param>
     /// <param name="comment">What stands in <c>system.query_log.log_comment</c>.</param>
     /// <param name="cancellationToken">Kills the query.</param>
-    public async Task<SourceReader> ReadAsync(SourceQuery query, string queryId, string comment, CancellationToken cancellationToken)
+    public Task<SourceReader> ReadAsync(SourceQuery query, string queryId, string comment, CancellationToken cancellationToken) =>
+        _hosts.AskAsync((host, token) => ReadAsync(host, query, queryId, comment, token), cancellationToken);
+
+    /// <summary>How far a query is that this source has started; null when it does not run.</summary>
+    public async Task<QueryProgress?> ProgressAsync(string queryId, CancellationToken cancellationToken) =>
+        _running.TryGetValue(queryId, out var host)
+            ? QueryProgress.Read(await TextsAsync(host, QueryProgress.Of(queryId), cancellationToken).ConfigureAwait(false)).SingleOrDefault()
+            : null;
+
+    /// <summary>How far the queries are whose ids begin so, whoever started them, on all hosts that can be reached.</summary>
+    public async Task<IReadOnlyList<QueryProgress>> ProgressOfAllAsync(string queryIdPrefix, CancellationToken cancellationToken)
     {
-        var kill = () => KillAsync(queryId);
-        ClickHouseRawResult result;
+        var found = new List<QueryProgress>();
+        foreach (var host in _hosts.All)
+        {
+            try
+            {
+                found.AddRange(QueryProgress.Read(await TextsAsync(host, QueryProgress.OfAll(queryIdPrefix), cancellationToken).ConfigureAwait(false)));
+            }
+            catch (Exception error) when (SourceErrors.IsOfConnection(error))
+            {
+                SourceLog.Unreachable(_log, host.Name, error.Message);
+            }
+        }
+
+        return found;
+    }
+
+    private async Task<SourceReader> ReadAsync(SourceHost host, SourceQuery query, string queryId, string comment, CancellationToken cancellationToken)
+    {
+        await host.Slots.WaitAsync(cancellationToken).ConfigureAwait(false);
+        _running[queryId] = host;
+        var kill = () => KillAsync(host, queryId);
         try
         {
-            using var connection = new ClickHouseConnection(_settings);
+            var stream = await StartAsync(host, query, queryId, comment, kill, cancellationToken).ConfigureAwait(false);
+            return await SourceReader.OpenAsync(
+                new TailStream(stream, _options.IdleTimeout, _time, Ended), kill, cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            Ended();
+            throw;
+        }
+
+        // Once, though a reader that cannot be opened closes its stream before it throws.
+        void Ended()
+        {
+            if (_running.TryRemove(queryId, out _))
+            {
+                host.Slots.Release();
+            }
+        }
+    }
+
+    private async Task<Stream> StartAsync(
+        SourceHost host, SourceQuery query, string queryId, string comment, Func<Task> kill, CancellationToken cancellationToken)
+    {
+        try
+        {
+            using var connection = new ClickHouseConnection(host.Settings);
             using var command = Command(connection, query with { Sql = query.Sql + "\nFORMAT ArrowStream" });
             command.QueryId = queryId;
             command.CustomSettings["log_comment"] = comment;
             command.CustomSettings.TryAdd("max_block_size", MostBatchRows);
-            result = await command.ExecuteRawResultAsync(cancellationToken).ConfigureAwait(false);
+            var result = await command.ExecuteRawResultAsync(cancellationToken).ConfigureAwait(false);
+            return await result.ReadAsStreamAsync().ConfigureAwait(false);
         }
         catch (Exception error) when (error is OperationCanceledException or TimeoutException)
         {
@@ -179,9 +213,6 @@ internal sealed class ClickHouseSource : IDisposable
         {
             throw Failed(error);
         }
-
-        var stream = await result.ReadAsStreamAsync().ConfigureAwait(false);
-        return await SourceReader.OpenAsync(new TailStream(stream, _options.IdleTimeout, _time), kill, cancellationToken).ConfigureAwait(false);
     }
 
     private ClickHouseCommand Command(ClickHouseConnection connection, SourceQuery query)
@@ -193,32 +224,35 @@ internal sealed class ClickHouseSource : IDisposable
             command.CustomSettings["param_" + name] = value;
         }
 
-        foreach (var (name, value) in _options.Settings)
+        foreach (var (name, value) in QuerySettings.Of(_options))
         {
             command.CustomSettings[name] = value;
         }
 
-        command.CustomSettings["readonly"] = 2;
-        command.CustomSettings["cancel_http_readonly_queries_on_client_close"] = 1;
-        // While a destination makes us wait, ClickHouse waits too; its default would break the stream off after 30 s.
-        command.CustomSettings["http_send_timeout"] = 3600;
-        command.CustomSettings["output_format_arrow_low_cardinality_as_dictionary"] = 0;
-        command.CustomSettings["output_format_arrow_string_as_string"] = 1;
-        command.CustomSettings["output_format_arrow_fixed_string_as_fixed_byte_array"] = 0;
-        // What toJSONString makes of values, here and in expressions: instants in UTC, numbers with every digit.
-        command.CustomSettings["date_time_output_format"] = "iso";
-        command.CustomSettings["output_format_json_quote_64bit_integers"] = 0;
-        command.CustomSettings["output_format_json_quote_decimals"] = 0;
-        command.CustomSettings["output_format_json_quote_denormals"] = 0;
-        command.CustomSettings["output_format_json_named_tuples_as_objects"] = 1;
         return command;
     }
 
-    private async Task<List<string[]>> TextsAsync(SourceQuery query, CancellationToken cancellationToken)
+    /// <summary>The answer of a small query as texts. It may go to any host, and waits its turn like any other.</summary>
+    public Task<List<string[]>> AskAsync(SourceQuery query, CancellationToken cancellationToken) => _hosts.AskAsync(
+        async (host, token) =>
+        {
+            await host.Slots.WaitAsync(token).ConfigureAwait(false);
+            try
+            {
+                return await TextsAsync(host, query, token).ConfigureAwait(false);
+            }
+            finally
+            {
+                host.Slots.Release();
+            }
+        },
+        cancellationToken);
+
+    private async Task<List<string[]>> TextsAsync(SourceHost host, SourceQuery query, CancellationToken cancellationToken)
     {
         try
         {
-            using var connection = new ClickHouseConnection(_settings);
+            using var connection = new ClickHouseConnection(host.Settings);
             using var command = Command(connection, query);
             using var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
             var rows = new List<string[]>();
@@ -241,26 +275,14 @@ internal sealed class ClickHouseSource : IDisposable
         }
     }
 
-    private async Task<List<(string Name, string Type)>> DescribedAsync(string setting, SourceQuery query, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return [.. (await TextsAsync(query, cancellationToken).ConfigureAwait(false)).Select(row => (row[0], row[1]))];
-        }
-        catch (SourceException error) when (SourceErrors.OfQuery(error.Code))
-        {
-            throw new UserErrorException(setting, $"ClickHouse does not understand \"{setting}\": {error.Text}", "Compare it with the table.", error);
-        }
-    }
-
-    private async Task KillAsync(string queryId)
+    private async Task KillAsync(SourceHost host, string queryId)
     {
         try
         {
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10), _time);
             var query = new SourceQuery(
-                "KILL QUERY WHERE query_id = {id:String} ASYNC", new Dictionary<string, string> { ["id"] = queryId });
-            await TextsAsync(query, patience.Token).ConfigureAwait(false);
+                "KILL QUERY WHERE query_id = {id:String} ASYNC", new Dictionary<string, string> { ["id"] = SourceQuery.Text(queryId) });
+            await TextsAsync(host, query, patience.Token).ConfigureAwait(false);
         }
         catch (Exception error)
         {

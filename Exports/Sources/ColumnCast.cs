@@ -46,7 +46,7 @@ internal static class ColumnCast
     /// types, whose text is that of GeoJSON's coordinates), whatever holds one of these, and what Arrow cannot say (a Tuple of nothing, one that is
     /// NULL).
     /// </summary>
-    private static bool IsDocument(string type, bool nested)
+    public static bool IsDocument(string type, bool nested)
     {
         var (name, arguments) = TypeText.Split(type);
         return name switch

@@ -21,29 +21,38 @@ internal static class QueryBuilder
     public static SourceQuery Rows(SourceModel model, IReadOnlyList<DescribedColumn> columns, Slice slice, bool keyHash = false, bool nested = false)
     {
         var outer = columns.Select((column, i) => $"{ColumnCast.Apply(Alias(i), column.Type, nested)} AS {Quote(column.Alias)}");
-        var inner = columns.Select((column, i) => $"({SqlFragment.Check("columns", column.Expression)}) AS {Alias(i)}");
-        if (keyHash)
-        {
-            outer = outer.Append(KeyHash);
-            inner = inner.Append($"{KeyHashOf(model, grouped: false)} AS {KeyHash}");
-        }
-
-        var distinct = model.Dedup == Dedup.DistinctOn ? $" DISTINCT ON ({Keys(model)})" : "";
-        var newest = model.Dedup != Dedup.LimitBy ? ""
-            : (model.VersionColumn is { } version ? $"\n  ORDER BY {Quote(version)} DESC" : "") + $"\n  LIMIT 1 BY {Keys(model)}";
         return Bound(
+            model,
             $"""
             SELECT
-              {string.Join(",\n  ", outer)}
+              {string.Join(",\n  ", keyHash ? outer.Append(KeyHash) : outer)}
             FROM (
-              SELECT{distinct}
-                {string.Join(",\n    ", inner)}
-              {From(model)}
-              {Where(model, slice.HashBuckets > 1, "  ")}{newest}
-            )
+              {Selected(model, columns, slice.HashBuckets > 1, keyHash)}
+            ){(DropsAfterDedup(model) ? "\nWHERE NOT __export_deleted" : "")}
             """,
             slice.Range,
             slice.HashBuckets > 1 ? [("hash_buckets", slice.HashBuckets), ("hash_bucket", slice.HashBucket)] : []);
+    }
+
+    /// <summary>The query of a model for people to read: without the casts, which depend on the table's types.</summary>
+    public static SourceQuery Preview(SourceModel model)
+    {
+        IReadOnlyList<DescribedColumn> columns = [.. model.Columns.Select(column => new DescribedColumn(column.Expression, column.Alias, ""))];
+        var everything = columns.Count == 0
+            ? DropsAfterDedup(model) ? "* EXCEPT (__export_deleted)" : "*"
+            : string.Join(",\n  ", columns.Select((column, i) => $"{Alias(i)} AS {Quote(column.Alias)}"));
+        var query = Bound(
+            model,
+            $"""
+            SELECT
+              {everything}
+            FROM (
+              {Selected(model, columns, hashed: false, keyHash: false)}
+            ){(DropsAfterDedup(model) ? "\nWHERE NOT __export_deleted" : "")}
+            """,
+            range: null,
+            []);
+        return query with { Parameters = RowFilter.Of(model).Parameters };
     }
 
     /// <summary>Rows after dedup by bucket of the cursor column: bucket n begins <paramref name="width"/> times n after the range's start.</summary>
@@ -81,11 +90,12 @@ internal static class QueryBuilder
 
     /// <summary>About how many bytes a row has uncompressed, from a few rows of the range; NaN when there are none.</summary>
     public static SourceQuery RowBytes(SourceModel model, IReadOnlyList<DescribedColumn> columns, DataInterval range) => Bound(
+        model,
         $"""
         SELECT avg(byteSize({string.Join(", ", columns.Select((_, i) => Alias(i)))}))
         FROM (
           SELECT
-            {string.Join(",\n    ", columns.Select((column, i) => $"({SqlFragment.Check("columns", column.Expression)}) AS {Alias(i)}"))}
+            {Expressions(columns)}
           {From(model)}
           {Where(model, hashed: false, "  ")}
           LIMIT 1000
@@ -95,17 +105,22 @@ internal static class QueryBuilder
         []);
 
     /// <summary>What the table's <c>*</c> means.</summary>
-    public static SourceQuery DescribeTable(SourceModel model) =>
-        SourceQuery.Without($"DESCRIBE (SELECT * FROM {Table(model)})");
+    public static SourceQuery DescribeTable(SourceModel model) => Bound(model, $"DESCRIBE (SELECT * FROM {Source(model)})", range: null, []);
 
     /// <summary>The types of expressions over the table, which are values of <paramref name="setting"/>.</summary>
-    public static SourceQuery DescribeExpressions(SourceModel model, string setting, IEnumerable<string> expressions) =>
-        SourceQuery.Without(
-            $"DESCRIBE (SELECT {string.Join(", ", expressions.Select((e, i) => $"({SqlFragment.Check(setting, e)}) AS {Alias(i)}"))} FROM {Table(model)})");
+    public static SourceQuery DescribeExpressions(SourceModel model, string setting, IEnumerable<string> expressions) => Bound(
+        model,
+        $"DESCRIBE (SELECT {string.Join(", ", expressions.Select((e, i) => $"({SqlFragment.Check(setting, e)}) AS {Alias(i)}"))} FROM {Source(model)})",
+        range: null,
+        []);
 
-    /// <summary>Whether ClickHouse understands the filter as a condition.</summary>
-    public static SourceQuery DescribeFilter(SourceModel model) =>
-        SourceQuery.Without($"DESCRIBE (SELECT 1 FROM {Table(model)} WHERE ({SqlFragment.Check("filter", model.Filter!)}))");
+    /// <summary>Whether ClickHouse understands the model's conditions: those of it that <paramref name="part"/> has.</summary>
+    public static SourceQuery DescribeFilter(SourceModel part) => Bound(
+        part, $"DESCRIBE (SELECT 1 FROM {Source(part)} WHERE {string.Join(" AND ", RowFilter.Of(part).Conditions)})", range: null, []);
+
+    /// <summary>Fails when a regular expression is none.</summary>
+    public static SourceQuery TryRegex(string pattern) =>
+        new("SELECT match('', {pattern:String})", new Dictionary<string, string> { ["pattern"] = SourceQuery.Text(pattern) });
 
     /// <summary>A name between backticks.</summary>
     public static string Quote(string name) =>
@@ -113,14 +128,32 @@ internal static class QueryBuilder
 
     private static string Alias(int column) => string.Create(CultureInfo.InvariantCulture, $"__export_{column}");
 
-    private static string Table(SourceModel model)
+    private static string Expressions(IReadOnlyList<DescribedColumn> columns) =>
+        columns.Count == 0 ? "*" : string.Join(",\n    ", columns.Select((column, i) => $"({SqlFragment.Check("columns", column.Expression)}) AS {Alias(i)}"));
+
+    // The rows that count, before they are cast; and whether the newest row of a key says that it was deleted.
+    private static string Selected(SourceModel model, IReadOnlyList<DescribedColumn> columns, bool hashed, bool keyHash)
     {
-        var parts = model.Table.Split('.', 2);
-        return string.Join('.', parts.Select(Quote));
+        var hash = keyHash ? $",\n    {KeyHashOf(model, grouped: false)} AS {KeyHash}" : "";
+        var deleted = DropsAfterDedup(model) ? $",\n    {IsDeleted(model)} AS __export_deleted" : "";
+        var distinct = model.Dedup == Dedup.DistinctOn ? $" DISTINCT ON ({Keys(model)})" : "";
+        var order = model.VersionColumn is not { } version ? ""
+            : $"\n  ORDER BY {Quote(version)} DESC" + (DropsAfterDedup(model) ? $", {IsDeleted(model)} DESC" : "");
+        var newest = model.Dedup == Dedup.LimitBy ? $"{order}\n  LIMIT 1 BY {Keys(model)}" : "";
+        return $"""
+            SELECT{distinct}
+                {Expressions(columns)}{hash}{deleted}
+              {From(model)}
+              {Where(model, hashed, "  ")}{newest}
+            """;
     }
 
+    private static string Source(SourceModel model) => model.Query is { } query
+        ? $"(\n{SqlFragment.CheckQuery("query", query)}\n) AS __export_source"
+        : string.Join('.', model.Table!.Split('.', 2).Select(Quote));
+
     private static string From(SourceModel model) =>
-        $"FROM {Table(model)}{(model.Dedup == Dedup.Final ? " FINAL" : "")}";
+        $"FROM {Source(model)}{(model.Dedup == Dedup.Final ? " FINAL" : "")}";
 
     private static string Keys(SourceModel model) => model.KeyColumns.Count > 0
         ? string.Join(", ", model.KeyColumns.Select(Quote))
@@ -142,9 +175,17 @@ internal static class QueryBuilder
         return $"cityHash64(tuple({string.Join(", ", parts)}))";
     }
 
+    private static string IsDeleted(SourceModel model) => $"ifNull({Quote(model.DeletedColumn!)} != 0, 0)";
+
+    private static bool Drops(SourceModel model) => model is { DeletedColumn: not null, Deleted: DeletedRows.LeaveOut };
+
+    // A deleted row hides the older ones of its key, so it may only go once the newest of each key is found.
+    private static bool DropsAfterDedup(SourceModel model) => Drops(model) && model.Dedup == Dedup.LimitBy;
+
     // Grouped twice where keys are counted: uniqExact leaves NULLs out, also inside a tuple, which the optimiser takes away.
     private static SourceQuery Count(
         SourceModel model, string bucket, DataInterval range, bool hashed, ReadOnlySpan<(string, long)> numbers) => Bound(
+        model,
         model.Dedup is Dedup.DistinctOn or Dedup.LimitBy
             ? $"""
               SELECT __export_bucket, toInt64(count()), sum({KeyHash})
@@ -152,7 +193,7 @@ internal static class QueryBuilder
                 SELECT {bucket} AS __export_bucket, {KeyHashOf(model, grouped: true)} AS {KeyHash}
                 {From(model)}
                 {Where(model, hashed, "  ")}
-                GROUP BY __export_bucket, {Keys(model)}
+                GROUP BY __export_bucket, {Keys(model)}{Undeleted(model)}
               )
               GROUP BY __export_bucket
               ORDER BY __export_bucket
@@ -167,30 +208,44 @@ internal static class QueryBuilder
         range,
         numbers);
 
+    // Of a key its newest row counts, and of equally new ones a deletion: as it is ordered where rows are read.
+    private static string Undeleted(SourceModel model) => DropsAfterDedup(model)
+        ? $"\n  HAVING NOT argMax({IsDeleted(model)}, ({Quote(model.VersionColumn!)}, {IsDeleted(model)}))"
+        : "";
+
     private static string Where(SourceModel model, bool hashed, string indent)
     {
         var cursor = Quote(model.CursorColumn);
         var text = new StringBuilder($"WHERE {cursor} >= {{from:{Instant}}} AND {cursor} < {{to:{Instant}}}");
-        if (model.Filter is { } filter)
+        IEnumerable<string> conditions =
+        [
+            .. RowFilter.Of(model).Conditions,
+            .. Drops(model) && !DropsAfterDedup(model) ? [$"NOT {IsDeleted(model)}"] : (string[])[],
+            .. hashed ? [$"{Hash(model)} = {{hash_bucket:UInt32}}"] : (string[])[],
+        ];
+        foreach (var condition in conditions)
         {
-            text.Append('\n').Append(indent).Append("  AND (").Append(SqlFragment.Check("filter", filter)).Append(')');
-        }
-
-        if (hashed)
-        {
-            text.Append('\n').Append(indent).Append("  AND ").Append(Hash(model)).Append(" = {hash_bucket:UInt32}");
+            text.Append('\n').Append(indent).Append("  AND ").Append(condition);
         }
 
         return text.ToString();
     }
 
-    private static SourceQuery Bound(string sql, DataInterval range, ReadOnlySpan<(string Name, long Value)> numbers)
+    // Of a description no rows are read, so any interval will do.
+    private static SourceQuery Bound(SourceModel model, string sql, DataInterval? range, ReadOnlySpan<(string Name, long Value)> numbers)
     {
-        var values = new Dictionary<string, string>
+        var values = new Dictionary<string, string>(RowFilter.Of(model).Parameters);
+        if (range is not null)
         {
-            ["from"] = SourceQuery.Instant(range.Start),
-            ["to"] = SourceQuery.Instant(range.End),
-        };
+            (values["from"], values["to"]) = (SourceQuery.Instant(range.Start), SourceQuery.Instant(range.End));
+        }
+
+        if (model.Query is not null)
+        {
+            var interval = model.Interval ?? range ?? new DataInterval(DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddDays(1));
+            (values["interval_start"], values["interval_end"]) = (SourceQuery.Instant(interval.Start), SourceQuery.Instant(interval.End));
+        }
+
         foreach (var (name, value) in numbers)
         {
             values[name] = value.ToString(CultureInfo.InvariantCulture);

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace Exporter.Exports.Sources;
 
@@ -6,6 +7,16 @@ namespace Exporter.Exports.Sources;
 internal sealed record SourceQuery(string Sql, IReadOnlyDictionary<string, string> Parameters)
 {
     public static SourceQuery Without(string sql) => new(sql, new Dictionary<string, string>());
+
+    /// <summary>A text as a value of <c>String</c>: ClickHouse reads parameters as it reads tab-separated fields.</summary>
+    public static string Text(string text) => Escaped(text).ToString();
+
+    /// <summary>Texts as a value of <c>Array(String)</c>.</summary>
+    public static string Texts(IEnumerable<string> texts) =>
+        $"[{string.Join(',', texts.Select(text => $"'{Escaped(text).Replace("'", "\\'")}'"))}]";
+
+    private static StringBuilder Escaped(string text) => new StringBuilder(text)
+        .Replace("\\", "\\\\").Replace("\t", "\\t").Replace("\n", "\\n").Replace("\r", "\\r").Replace("\0", "\\0").Replace("\b", "\\b").Replace("\f", "\\f");
 
     /// <summary>An instant in nanoseconds since 1970.</summary>
     public static long Nanoseconds(DateTimeOffset time) => (time.UtcTicks - DateTimeOffset.UnixEpoch.UtcTicks) * TimeSpan.NanosecondsPerTick;

@@ -1,5 +1,4 @@
 using Apache.Arrow;
-using Apache.Arrow.Compression;
 using Apache.Arrow.Ipc;
 
 namespace Exporter.Exports.Sources;
@@ -21,7 +20,7 @@ internal sealed class SourceReader : IAsyncDisposable
     {
         _stream = stream;
         _kill = kill;
-        _arrow = new ArrowStreamReader(stream, BatchAllocator.Shared, new CompressionCodecFactory(), leaveOpen: true);
+        _arrow = new ArrowStreamReader(stream, BatchAllocator.Shared, new Lz4Frames(), leaveOpen: true);
     }
 
     /// <summary>The columns.</summary>

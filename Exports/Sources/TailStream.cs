@@ -6,7 +6,11 @@ namespace Exporter.Exports.Sources;
 /// A response as it is read: counts its bytes, gives up when none come, and remembers the last of them, where ClickHouse writes
 /// the error when a query fails after its first rows have left.
 /// </summary>
-internal sealed class TailStream(Stream inner, TimeSpan idleTimeout, TimeProvider time) : Stream
+/// <param name="inner">The response.</param>
+/// <param name="idleTimeout">How long nothing may come.</param>
+/// <param name="time">The clock.</param>
+/// <param name="closed">Called when it is disposed of.</param>
+internal sealed class TailStream(Stream inner, TimeSpan idleTimeout, TimeProvider time, Action? closed = null) : Stream
 {
     private const int Kept = 16 * 1024;
 
@@ -98,6 +102,7 @@ internal sealed class TailStream(Stream inner, TimeSpan idleTimeout, TimeProvide
         if (disposing)
         {
             inner.Dispose();
+            closed?.Invoke();
         }
 
         base.Dispose(disposing);

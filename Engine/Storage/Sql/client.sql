@@ -3,10 +3,9 @@
 -- name: StartRun
 -- Index: run_idempotency. Locks: the new rows; waits for another start with the same key.
 with new_run as (
-  insert into engine.run (run_id, workflow, queue, priority, idempotency_key, input, tags, start_at, schedule_id, scheduled_for,
-    execution_timeout, retry, parent_run_id, on_parent_close,
-    concurrency_key, concurrency_limit)
-  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14, $15, $16, $17)
+  insert into engine.run (run_id, workflow, queue, priority, idempotency_key, input, tags, start_at, execution_timeout, retry, parent_run_id,
+    on_parent_close, concurrency_key, concurrency_limit)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $13, $14, $15)
   on conflict (workflow, idempotency_key) where idempotency_key is not null do nothing
   returning run_id, workflow, queue, priority, start_at, execution_timeout, parent_run_id,
     concurrency_key, concurrency_limit
@@ -15,7 +14,7 @@ with new_run as (
     concurrency_key, concurrency_limit)
   select run_id, workflow, queue, priority,
     case when start_at > engine.clock() then 'waiting' else 'queued' end::engine.run_state,
-    coalesce(start_at, engine.clock()), coalesce(start_at, engine.clock()) + execution_timeout, $13, parent_run_id,
+    coalesce(start_at, engine.clock()), coalesce(start_at, engine.clock()) + execution_timeout, $11, parent_run_id,
     concurrency_key, concurrency_limit
   from new_run
   returning run_id, queue
@@ -35,6 +34,10 @@ from engine.runs where run_id = $1
 -- name: GetOutcome
 -- Index: outcome_pkey.
 select state::text, output, error from engine.outcome where run_id = $1
+
+-- name: GetResult
+-- Index: run_pkey, outcome_pkey. No row: there is no such run; nulls: it is not final.
+select o.state::text, o.output, o.error from engine.run r left join engine.outcome o using (run_id) where r.run_id = $1
 
 -- name: CancelRun
 -- Index: live_run_pkey. Locks: the live_run row. A run that never began ends here; another is told, and ends itself.

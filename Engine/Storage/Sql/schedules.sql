@@ -16,12 +16,12 @@ set spec = excluded.spec, workflow = excluded.workflow, queue = excluded.queue, 
   overlap = excluded.overlap, concurrency_key = excluded.concurrency_key, concurrency_limit = excluded.concurrency_limit,
   blocked = false, updated_at = engine.clock()
 
--- name: LockSchedule
--- Index: schedule_pkey. Locks: the row.
+-- name: LockSchedules
+-- Index: schedule_pkey. Locks: the rows, in the order of their ids; those that were taken are locked already.
 select schedule_id, spec::text, workflow, queue, priority, input, tags::text, catch_up_window, overlap, paused, note,
   settled_to, next_occurrence, next_at, skip_until, buffered, blocked, created_at, updated_at, engine.clock(),
   concurrency_key, concurrency_limit
-from engine.schedule where schedule_id = $1 for update
+from engine.schedule where schedule_id = any($1) order by schedule_id for update
 
 -- name: ListSchedules
 -- Index: schedule_pkey. The schedule $1, or without it those after $2.
@@ -52,21 +52,29 @@ with gone as (
 )
 select count(*) from gone
 
+-- name: TellFirers
+select pg_notify('engine', 'schedules')
+
+-- name: FindDue
+-- Index: schedule_due, schedule_buffered. How long it is until the next one is due, null: there is none; and whether any keeps occurrences.
+select (select min(next_at) from engine.schedule where not blocked) - engine.clock(),
+  exists (select from engine.schedule where buffered > 0 and not blocked)
+
 -- name: TakeDue
--- Index: schedule_due. Locks: one row, skipping those that others decide. Not $1: they have had their batch of this round. A
--- firer that is frozen with a schedule in its hands loses its session, and with it the lock, after some seconds.
+-- Index: schedule_due. Locks: so many rows, skipping those that others decide. Not $1: they have had their batch of this round. A
+-- firer that is frozen with schedules in its hands loses its session, and with it the locks, after some seconds.
 with due as materialized (
   select schedule_id from engine.schedule
   where not blocked and next_at <= engine.clock() and schedule_id <> all($1::text[])
   order by next_at
-  limit 1
+  limit $2
   for update skip locked
 )
 select schedule_id, set_config('idle_in_transaction_session_timeout', '5s', true) from due
 
 -- name: TakeReady
--- Index: schedule_buffered, occurrence_buffered, occurrence_running. Locks: one row, skipping those that others decide. A
--- schedule whose buffer has one that may start: nothing of it is going, and it is not paused or somebody asked for that one.
+-- Index: schedule_buffered, occurrence_buffered, occurrence_running. Locks: so many rows, skipping those that others decide.
+-- Schedules whose buffer has one that may start: nothing of it is going, and it is not paused or somebody asked for that one.
 with ready as materialized (
   select s.schedule_id from engine.schedule s
   where s.buffered > 0 and not s.blocked
@@ -77,44 +85,60 @@ with ready as materialized (
       select from engine.occurrence c join engine.live_run l using (run_id)
       where c.schedule_id = s.schedule_id and c.running)
   order by s.schedule_id
-  limit 1
+  limit $1
   for update of s skip locked
 )
 select schedule_id, set_config('idle_in_transaction_session_timeout', '5s', true) from ready
 
 -- name: CloseEnded
--- Index: occurrence_running, live_run_pkey. The schedule's row is locked.
+-- Index: occurrence_running, live_run_pkey. The schedules' rows are locked. A query of its own for each run, never a join: what
+-- else is live may be much.
 update engine.occurrence c set running = false
-where c.schedule_id = $1 and c.running and not exists (select from engine.live_run l where l.run_id = c.run_id)
+where c.schedule_id = any($1) and c.running and (select l.run_id from engine.live_run l where l.run_id = c.run_id) is null
 
 -- name: Going
 -- Index: occurrence_running. The runs that may be going.
-select run_id from engine.occurrence where schedule_id = $1 and running order by run_id
+select schedule_id, run_id from engine.occurrence where schedule_id = any($1) and running order by run_id
 
 -- name: Buffer
 -- Index: occurrence_buffered.
-select occurrence, cause, request_id, overlap from engine.occurrence
-where schedule_id = $1 and outcome = 'buffered' order by ordinal
+select occurrence, cause, request_id, overlap, schedule_id from engine.occurrence
+where schedule_id = any($1) and outcome = 'buffered' order by ordinal
 
 -- name: RecordOutcomes
--- Index: occurrence_pkey. The schedule's row is locked. Answers those whose outcome this is; others had theirs before.
+-- Index: occurrence_pkey. The schedules' rows are locked. Answers those whose outcome this is; others had theirs before.
 insert into engine.occurrence as c (schedule_id, occurrence, cause, request_id, overlap, outcome, run_id, reason, running)
-select $1, w.occurrence, w.cause, w.request_id, w.overlap, w.outcome, w.run_id, w.reason, w.run_id is not null
-from unnest($2::timestamptz[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::uuid[], $8::text[]) with ordinality
-  w(occurrence, cause, request_id, overlap, outcome, run_id, reason, n)
+select w.schedule_id, w.occurrence, w.cause, w.request_id, w.overlap, w.outcome, w.run_id, w.reason, w.run_id is not null
+from unnest($1::text[], $2::timestamptz[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::uuid[], $8::text[]) with ordinality
+  w(schedule_id, occurrence, cause, request_id, overlap, outcome, run_id, reason, n)
 order by w.n
 on conflict (schedule_id, request_id, occurrence) do update
 set outcome = excluded.outcome, run_id = excluded.run_id, reason = excluded.reason, running = excluded.running,
   decided_at = engine.clock()
 where c.outcome = 'buffered' and excluded.outcome <> 'buffered'
-returning c.occurrence, c.cause, c.request_id, c.outcome, c.run_id, c.reason
+returning c.occurrence, c.cause, c.request_id, c.outcome, c.run_id, c.reason, c.schedule_id
 
--- name: AdvanceSchedule
--- Index: schedule_pkey. The row is locked.
-update engine.schedule
-set settled_to = $2, next_occurrence = $3, next_at = $4,
-  buffered = (select count(*) from engine.occurrence c where c.schedule_id = $1 and c.outcome = 'buffered')
-where schedule_id = $1
+-- name: StartScheduled
+-- Locks: the new rows. One notification a queue.
+with given as materialized (
+  select * from unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[], $8::timestamptz[], $9::text[], $10::int[])
+    g(run_id, workflow, queue, priority, input, tags, schedule_id, scheduled_for, concurrency_key, concurrency_limit)
+), new_run as (
+  insert into engine.run (run_id, workflow, queue, priority, input, tags, schedule_id, scheduled_for, concurrency_key, concurrency_limit)
+  select run_id, workflow, queue, priority, input, tags::jsonb, schedule_id, scheduled_for, concurrency_key, concurrency_limit from given
+), live as (
+  insert into engine.live_run (run_id, workflow, queue, priority, state, due_at, concurrency_key, concurrency_limit)
+  select run_id, workflow, queue, priority, 'queued', engine.clock(), concurrency_key, concurrency_limit from given
+)
+select pg_notify('engine', 'queue ' || queue) from (select distinct queue from given) told
+
+-- name: AdvanceSchedules
+-- Index: schedule_pkey, occurrence_buffered. The rows are locked.
+update engine.schedule s
+set settled_to = w.settled_to, next_occurrence = w.next_occurrence, next_at = w.next_at,
+  buffered = (select count(*) from engine.occurrence c where c.schedule_id = s.schedule_id and c.outcome = 'buffered')
+from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[]) w(schedule_id, settled_to, next_occurrence, next_at)
+where s.schedule_id = w.schedule_id and s.schedule_id = any($1)
 
 -- name: FindRequest
 -- Index: occurrence_pkey.

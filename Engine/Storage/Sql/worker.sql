@@ -33,18 +33,25 @@ where worker_id = $1 and state in ('active', 'stopping')
 -- Index: worker_pkey. For a worker that is lost already, so that its refused writes are seen.
 update engine.worker set refused_writes = refused_writes + $2 where worker_id = $1
 
--- name: FindChores
--- Index: live_run_held, outcome_finished, live_run_deadline, relay_pkey. Whether a sweep, which is a handful of statements, would
--- find anything to do: workers to be marked or forgotten, runs or sessions of lost ones, runs kept for longer than $1; and
--- whether deadlines have passed or ends of runs are to be carried.
+-- name: LookAround
+-- Index: live_run_ready, live_run_ready_key, live_run_due, schedule_due, schedule_buffered, live_run_held, outcome_finished,
+-- live_run_deadline, relay_pkey. All that an idle worker has to know, in one statement: whether runs of its queue $1 are ready, in
+-- how many seconds the next waiting run and the next schedule are due, whether schedules have a buffer; whether a sweep, which is
+-- a handful of statements, would find anything to do (workers to be marked or forgotten, runs or sessions of lost ones, runs kept
+-- for longer than $2); and whether deadlines have passed or ends of runs are to be carried.
 select
+  exists (select 1 from engine.live_run where state = 'queued' and queue = $1 and concurrency_key is null and due_at <= engine.clock())
+    or exists (select 1 from engine.live_run where state = 'queued' and queue = $1 and concurrency_key is not null),
+  extract(epoch from (select min(due_at) from engine.live_run where state = 'waiting') - engine.clock())::float8,
+  extract(epoch from (select min(next_at) from engine.schedule where not blocked) - engine.clock())::float8,
+  exists (select 1 from engine.schedule where buffered > 0 and not blocked),
   exists (
     select 1 from engine.worker w
     where (w.state in ('active', 'stopping') and w.lease_until < engine.clock())
       or (w.state = 'lost' and w.lease_until > engine.clock() - interval '1 hour')
       or (w.state in ('lost', 'stopped') and w.renewed_at < engine.clock() - interval '7 days')
       or (w.state in ('lost', 'stopped') and exists (select 1 from engine.live_run l where l.worker_id = w.worker_id)))
-  or exists (select 1 from engine.outcome where finished_at < engine.clock() - $1::interval),
+  or exists (select 1 from engine.outcome where finished_at < engine.clock() - $2::interval),
   exists (select 1 from engine.live_run where deadline_at <= engine.clock()) or exists (select 1 from engine.relay)
 
 -- name: MarkLost

@@ -1,7 +1,7 @@
 -- The writes of runs that a worker holds. They travel together, for many runs, in one transaction. Those that leave the run's
 -- own row alone (records, attempts, open steps, statuses) need it locked first, by RecordHeld or LockHeld, and join it again
 -- where the lock keeps what was found; those that end or leave a run change its row, and so hold it by themselves. Each
--- statement answers the runs, with their epochs, that it has written for. They take rows in no order of the two kinds together,
+-- statement answers the runs, with their epochs, that it has written for, unless it says otherwise. They take rows in no order of the two kinds together,
 -- and need none: no other worker writes for these runs, and whoever else takes several runs skips those that are locked.
 --
 -- What a planner knows of a table that fills and empties every second is wrong most of the time, and a join of a thousand rows
@@ -23,24 +23,21 @@ order by l.run_id
 for key share of l
 
 -- name: RecordHeld
--- Index: live_run_pkey, step_record_pkey. LockHeld ($1, $2) and RecordSteps ($4 and $5 on) in one, for what has not been sent
--- before: a place that is recorded already is an error.
+-- Index: live_run_pkey, step_record_pkey. LockHeld and RecordSteps in one, for what has not been sent before: a place that is
+-- recorded already is an error. Answers nothing but how many it has recorded: when that is all, all of their runs are held; the
+-- row of a run that it holds under another epoch is locked in vain.
 with held as materialized (
-  select l.run_id, l.epoch
-  from engine.live_run l
-  join unnest($1::uuid[], $2::bigint[]) w(run_id, epoch) on l.run_id = w.run_id and l.epoch = w.epoch
+  select l.run_id, l.epoch from engine.live_run l
   where l.run_id = any($1) and l.worker_id is not distinct from $3
   order by l.run_id
-  for key share of l
-), recorded as (
-  insert into engine.step_record (run_id, place, name, epoch, worker_id, attempts, output, error, wake_at, started_at)
-  select w.run_id, w.place, w.name, w.epoch, $3, w.attempts, w.output, w.error, engine.clock() + w.wake_after,
-    engine.clock() - w.took
-  from unnest($4::uuid[], $5::bigint[], $6::int[], $7::text[], $8::int[], $9::bytea[], $10::text[], $11::interval[], $12::interval[])
-    w(run_id, epoch, place, name, attempts, output, error, wake_after, took)
-  join held using (run_id, epoch)
+  for key share
 )
-select run_id, epoch from held
+insert into engine.step_record (run_id, place, name, epoch, worker_id, attempts, output, error, wake_at, started_at)
+select w.run_id, w.place, w.name, w.epoch, $3, w.attempts, w.output, w.error, engine.clock() + w.wake_after,
+  engine.clock() - w.took
+from unnest($1::uuid[], $2::bigint[], $4::int[], $5::text[], $6::int[], $7::bytea[], $8::text[], $9::interval[], $10::interval[])
+  w(run_id, epoch, place, name, attempts, output, error, wake_after, took)
+join held using (run_id, epoch)
 
 -- name: RecordSteps
 -- Index: step_record_pkey. A repeat after a lost answer changes nothing.
@@ -85,7 +82,8 @@ set epoch = excluded.epoch, worker_id = excluded.worker_id, attempt = excluded.a
 returning run_id, epoch
 
 -- name: FinishRuns
--- Index: live_run_pkey. The run leaves the hot table and enters history in one statement.
+-- Index: live_run_pkey. The run leaves the hot table and enters history in one statement. When all have, it says so by a single
+-- row of nulls, since a thousand rows cost more to be sent and read than to be written.
 with done as (
   delete from engine.live_run l
   using unnest($1::uuid[], $2::bigint[], $4::text[], $5::bytea[], $6::text[]) w(run_id, epoch, state, output, error)
@@ -96,10 +94,13 @@ with done as (
   insert into engine.relay (kind, run_id)
   select 'child_ended', parent_run_id from done where parent_run_id is not null
   union all select 'parent_ended', run_id from done where has_children
+), ended as (
+  insert into engine.outcome (run_id, epoch, worker_id, state, output, error, started_at, cancel_requested_at, version, run_attempt)
+  select run_id, epoch, $3, state::engine.run_state, output, error, started_at, cancel_requested_at, version, run_attempt from done
 )
-insert into engine.outcome (run_id, epoch, worker_id, state, output, error, started_at, cancel_requested_at, version, run_attempt)
-select run_id, epoch, $3, state::engine.run_state, output, error, started_at, cancel_requested_at, version, run_attempt from done
-returning run_id, epoch
+select run_id, epoch from done where (select count(*) from done) <> cardinality($1)
+union all
+select null, null where (select count(*) from done) = cardinality($1)
 
 -- name: DropOpenSteps
 -- Index: outcome_pkey, open_step_pkey. What a run left open that is final by the write just before; when that was refused, what

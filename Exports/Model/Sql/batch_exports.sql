@@ -29,6 +29,15 @@ select deleted_at is null from exports.batch_export where batch_export_id = @Id 
 update exports.batch_export set paused = @Paused, note = @Note, updated_at = engine.clock()
 where batch_export_id = @Id and deleted_at is null
 
+-- name: Undecided
+-- Index: schedule_pkey, of the engine's schedule, which the caller has locked. The first occurrence that has no run.
+select next_occurrence as Occurrence, engine.clock() as Now from engine.schedules where schedule_id = @ScheduleId
+
+-- name: RescheduleBatchExport
+-- Index: batch_export_pkey.
+update exports.batch_export set schedule = @Schedule::jsonb, updated_at = engine.clock()
+where batch_export_id = @Id and deleted_at is null
+
 -- name: DeleteBatchExport
 -- Index: batch_export_pkey.
 update exports.batch_export set deleted_at = engine.clock(), updated_at = engine.clock()
