@@ -117,6 +117,10 @@ internal sealed class JsonAnswerTests
         await texts.AnswerAsync("run-show", "run", "show", runId);
         await texts.AnswerAsync("run-watch", "run", "watch", runId);
         await texts.AnswerAsync("run-logs", "run", "logs", runId);
+        await texts.AnswerAsync("run-bad-rows-empty", "run", "bad-rows", runId);
+        await texts.AnswerAsync("run-verify-wait", "run", "verify", runId, "--wait");
+        await texts.AnswerAsync(
+            "export-verify-wait", "export", "verify", "events", "--start", "2026-03-01T00:00Z", "--end", "2026-03-01T01:00Z", "--compare", "--wait");
         await texts.AnswerAsync("doctor", "doctor");
     }
 }

@@ -151,6 +151,24 @@ public abstract class DestinationContract
     }
 
     [Test]
+    public async Task A_discarded_slice_leaves_nothing_of_any_attempt()
+    {
+        var killed = await Open(new FormatOptions { Compression = Compression.None }).OpenSliceAsync(Slice(0), SliceRows.Schema, CancellationToken.None);
+        await WriteAsync(killed, [.. Enumerable.Range(0, 30_000).Select(row => Noise(row, 300))]);
+        await ExportAsync(Open(), Slice(0, token: 2), "row");
+        var other = await ExportAsync(Open(), Slice(1), "other");
+
+        await Open().DiscardSliceAsync(Slice(0, token: 3), CancellationToken.None);
+        await Open().DiscardSliceAsync(Slice(0, token: 3), CancellationToken.None);
+
+        Assert.That(await VisibleAsync(), Is.EqualTo(new[] { other.File }));
+        Assert.That(await HiddenAsync(), Is.Empty);
+        Assert.That(async () => await killed.CommitAsync(CancellationToken.None), Throws.Exception, "an attempt from before finds nothing to commit");
+        await killed.DisposeAsync();
+        Assert.That(await VisibleAsync(), Is.EqualTo(new[] { other.File }));
+    }
+
+    [Test]
     public async Task The_manifest_lists_exactly_what_lies_there()
     {
         var destination = Open();

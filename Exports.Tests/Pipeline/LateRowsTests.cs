@@ -110,7 +110,7 @@ public sealed class LateRowsTests
         var run = await _fixture.RunAsync(export with { Settings = export.Settings with { VerifyAfter = TimeSpan.FromSeconds(1) } });
         Assert.That(run.State, Is.EqualTo("completed"), run.Error);
         await AddAsync(9);
-        var look = (await _fixture.Verifications.ListAsync(run.RunId)).Single();
+        var look = (await _fixture.Database.Runs.VerificationsAsync(run.RunId)).Single();
         look = await _fixture.EndedAsync(look.VerificationId);
         Assert.That((look.Outcome, look.LateRows, look.CreatedBy), Is.EqualTo(("exported_again", (long?)9, "verify_after")), look.Error);
         await ExpectTheSameAsync();

@@ -53,6 +53,49 @@ public sealed class SlicePlannerTests
         Assert.That(width.Ticks * (Int128)count, Is.GreaterThanOrEqualTo((Int128)ticks));
     });
 
+    [Test]
+    public void Halves_of_halves_have_numbers_of_their_own_and_hold_every_key_once() => Gen.Select(Gen.Int[1, 50], Gen.Int[0, 200], Gen.Int[1, 7]).Sample((planned, splits, hashes) =>
+    {
+        var range = new DataInterval(Start, Start.AddDays(1));
+        var leaves = SlicePlanner.Number(Enumerable.Range(0, planned).Select(bucket => new Part(range, bucket, planned, 10, 0))).ToList();
+        var used = leaves.Select(slice => slice.Number).ToHashSet();
+        for (var split = 0; split < splits; split++)
+        {
+            var whole = leaves[split * hashes % leaves.Count];
+            if (SlicePlanner.FirstHalf(whole.Number, planned) is not { } number || SlicePlanner.HalvesByHash(whole) is not var (first, second))
+            {
+                continue;
+            }
+
+            leaves.Remove(whole);
+            foreach (var half in new[] { whole.PartOf(first, number), whole.PartOf(second, number + 1) })
+            {
+                Assert.That(used.Add(half.Number), Is.True, $"{half.Number} is used twice");
+                Assert.That(SlicePlanner.Root(half.Number, planned), Is.EqualTo(SlicePlanner.Root(whole.Number, planned)));
+                leaves.Add(half);
+            }
+        }
+
+        for (var hash = 0UL; hash < 1000; hash++)
+        {
+            Assert.That(leaves.Count(slice => hash * 2654435761 % (ulong)slice.HashBuckets == (ulong)slice.HashBucket), Is.EqualTo(1));
+        }
+    });
+
+    [Test]
+    public void The_middle_leaves_no_half_empty() => Any.Sample((width, last, length, _, steps) =>
+    {
+        var (range, buckets) = Prepare(width, last, length, steps);
+        var middle = SlicePlanner.Middle(range, TimeSpan.FromMilliseconds(width), buckets);
+        Assert.That(middle is null, Is.EqualTo(buckets.Count < 2));
+        if (middle is { } cut)
+        {
+            var first = buckets.Where(bucket => BeginOf(range, width, bucket) < cut).Sum(bucket => bucket.Rows);
+            Assert.That(first, Is.GreaterThan(0).And.LessThan(buckets.Sum(bucket => bucket.Rows)));
+            Assert.That(buckets.Any(bucket => BeginOf(range, width, bucket) == cut), Is.True, "between two buckets");
+        }
+    });
+
     private static DateTimeOffset BeginOf(DataInterval range, int width, BucketCount bucket) =>
         range.Start.AddMilliseconds((double)width * bucket.Number);
 

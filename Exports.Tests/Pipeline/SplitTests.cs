@@ -135,9 +135,9 @@ internal static class LimitedClickHouse
         Limits = new Dictionary<string, string> { ["max_memory_usage"] = (48L << 20).ToString(CultureInfo.InvariantCulture), ["max_threads"] = "2" },
     });
 
-    public static Task FillAsync(RunFixture fixture, string cursor = "toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalSecond(number * 2)") => fixture.FillAsync(
+    public static Task FillAsync(RunFixture fixture, string cursor = "toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalSecond(number * 2)", long rows = Rows) => fixture.FillAsync(
         "ts DateTime64(6, 'UTC'), id UInt64, v UInt32, text String",
-        $"SELECT {cursor}, number, 1, hex(cityHash64(number)) || repeat('x', 2000) FROM numbers({Rows})");
+        $"SELECT {cursor}, number, 1, hex(cityHash64(number)) || repeat('x', 2000) FROM numbers({rows})");
 
     public static BatchExport Export(params string[] key)
     {

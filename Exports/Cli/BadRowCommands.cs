@@ -19,7 +19,7 @@ internal static class BadRowCommands
             {
                 var run = await session.Runs.GetAsync(parse.GetRequiredValue(id), cancellationToken).ConfigureAwait(false);
                 ModelCheck.Range("limit", parse.GetValue(limit), 1, 100_000);
-                var bad = await session.Quarantine.ListAsync(run.RunId, parse.GetValue(limit), cancellationToken).ConfigureAwait(false);
+                var bad = await session.Runs.BadRowsAsync(run.RunId, parse.GetValue(limit), cancellationToken).ConfigureAwait(false);
                 if (!parse.GetValue(rows))
                 {
                     session.Output.Answer(bad, output => Print(output, run, bad));

@@ -85,9 +85,15 @@ internal static class RunCommands
             var run = await session.Runs.GetAsync(parse.GetRequiredValue(id), cancellationToken).ConfigureAwait(false);
             var slices = await session.Runs.SlicesAsync(run.RunId, cancellationToken).ConfigureAwait(false);
             var progress = HasEnded(run.State) ? null : await session.Attempts.ProgressAsync(run.RunId, cancellationToken).ConfigureAwait(false);
-            session.Output.Answer(new { Run = run, Progress = progress, Slices = slices }, output =>
+            var looks = await session.Runs.VerificationsAsync(run.RunId, cancellationToken).ConfigureAwait(false);
+            session.Output.Answer(new { Run = run, Progress = progress, Slices = slices, Verifications = looks }, output =>
             {
                 output.Details([.. Details(run), .. RunProgress.Details(progress)]);
+                foreach (var look in looks)
+                {
+                    output.Line(VerifyCommands.Text(look));
+                }
+
                 if (slices.Count > 0)
                 {
                     output.Line("");

@@ -80,7 +80,7 @@ internal static class VerifyCommands
         }
     }
 
-    private static string Text(VerificationView look)
+    internal static string Text(VerificationView look)
     {
         var interval = new DataInterval(look.IntervalStart, look.IntervalEnd);
         return look.Outcome is null

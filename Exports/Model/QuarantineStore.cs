@@ -11,14 +11,11 @@ public sealed class QuarantineStore(NpgsqlDataSource data, PayloadCodec codec)
 {
     private readonly ExportDatabase _database = new(data, "sql/quarantine.sql");
 
-    /// <summary>Why rows of a run were put aside, in the order of its slices.</summary>
+    /// <summary>The rows that were put aside, in the order of <see cref="RunStore.BadRowsAsync"/>, which says why; text that is no UTF-8 is
+    /// <c>{"base64": ...}</c>.</summary>
     /// <param name="runId">The run.</param>
     /// <param name="limit">At most so many.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
-    public Task<IReadOnlyList<BadRowView>> ListAsync(Guid runId, int limit, CancellationToken cancellationToken = default) =>
-        _database.ViewsAsync<BadRowView>("ListBadRows", new { RunId = runId, Limit = limit }, cancellationToken);
-
-    /// <summary>The rows themselves, in the order of <see cref="ListAsync"/>; text that is no UTF-8 is <c>{"base64": ...}</c>.</summary>
     /// <exception cref="UserErrorException">They are encrypted with a key that is not at hand.</exception>
     public async Task<IReadOnlyList<JsonObject>> RowsAsync(Guid runId, int limit, CancellationToken cancellationToken = default)
     {

@@ -218,6 +218,17 @@ public sealed class RunStore(NpgsqlDataSource data)
     public Task<IReadOnlyList<SliceView>> SlicesAsync(Guid runId, CancellationToken cancellationToken = default) =>
         _database.ViewsAsync<SliceView>("ListSlices", new { RunId = runId }, cancellationToken);
 
+    /// <summary>The later looks at a run, the newest first.</summary>
+    public Task<IReadOnlyList<VerificationView>> VerificationsAsync(Guid runId, CancellationToken cancellationToken = default) =>
+        _database.ViewsAsync<VerificationView>("ListVerifications", new { RunId = runId }, cancellationToken);
+
+    /// <summary>Why rows of a run were put aside, in the order of its slices.</summary>
+    /// <param name="runId">The run.</param>
+    /// <param name="limit">At most so many.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    public Task<IReadOnlyList<BadRowView>> BadRowsAsync(Guid runId, int limit, CancellationToken cancellationToken = default) =>
+        _database.ViewsAsync<BadRowView>("ListBadRows", new { RunId = runId, Limit = limit }, cancellationToken);
+
     /// <summary>Whether exactly this interval is in the destination.</summary>
     public Task<bool> IsCoveredAsync(Guid batchExportId, DataInterval interval, CancellationToken cancellationToken = default)
     {

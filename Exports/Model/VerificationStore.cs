@@ -59,10 +59,6 @@ public sealed class VerificationStore(NpgsqlDataSource data, EngineClient engine
         await _database.ViewAsync<VerificationView>("FindVerification", new { VerificationId = verificationId }, cancellationToken).ConfigureAwait(false)
             ?? throw new UserErrorException("run", $"There is no verification {verificationId}.", "See `exporter run show`.");
 
-    /// <summary>The looks at a run, the newest first.</summary>
-    public Task<IReadOnlyList<VerificationView>> ListAsync(Guid runId, CancellationToken cancellationToken = default) =>
-        _database.ViewsAsync<VerificationView>("ListVerifications", new { RunId = runId }, cancellationToken);
-
     /// <summary>Starts the look that an export's settings ask for, in the transaction that completes the run.</summary>
     internal async Task StartLaterAsync(NpgsqlTransaction transaction, Guid runId, BatchExport export, CancellationToken cancellationToken)
     {

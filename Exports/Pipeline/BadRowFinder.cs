@@ -41,6 +41,7 @@ internal sealed class BadRowFinder(IReadOnlyList<ColumnLimit?> limits)
     {
         BinaryArray values => Texts(values, limit),
         ListArray values => InLists(values, limit),
+        StructArray values => InStructs(values, limit),
         FloatArray values when !limit.NotFinite => Each(values, row => !float.IsFinite(values.Values[row]), BadReason.NotFinite),
         DoubleArray values when !limit.NotFinite => Each(values, row => !double.IsFinite(values.Values[row]), BadReason.NotFinite),
         _ when limit.Whole is { } whole => Whole(array, whole.Least, whole.Greatest),
@@ -94,6 +95,12 @@ internal sealed class BadRowFinder(IReadOnlyList<ColumnLimit?> limits)
 
         return true;
     }
+
+    private static IEnumerable<(int Row, BadReason Reason)> InStructs(StructArray values, ColumnLimit limit) => values.Fields
+        .SelectMany(field => FindIn(field, limit))
+        .Where(found => values.IsValid(found.Row))
+        .DistinctBy(found => found.Row)
+        .OrderBy(found => found.Row);
 
     private static IEnumerable<(int Row, BadReason Reason)> InLists(ListArray lists, ColumnLimit limit)
     {

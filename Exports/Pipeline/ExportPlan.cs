@@ -29,7 +29,8 @@ internal sealed record RunWork(Guid RunId, RunOrder Order, IReadOnlyList<Describ
 /// <param name="Receipt">What it left in the destination; null when it was split.</param>
 /// <param name="Halves">The slices that take its place; null when it was exported.</param>
 /// <param name="Progress">While it is neither: what a destination that delivers in pieces said last of how far it is.</param>
-internal sealed record SliceOutcome(SliceReceipt? Receipt, IReadOnlyList<Slice>? Halves, string? Progress = null);
+/// <param name="Splitting">Only that it is to be split is recorded, and how: from then on nobody exports the whole.</param>
+internal sealed record SliceOutcome(SliceReceipt? Receipt, IReadOnlyList<Slice>? Halves, string? Progress = null, bool Splitting = false);
 
 /// <summary>A slice that is in the destination.</summary>
 /// <param name="Slice">The slice, with what the source had of it when it was counted last.</param>

@@ -118,7 +118,11 @@ internal sealed class SliceCounter(ClickHouseSource source)
         }
         catch (SourceException error) when (deeper > 0 && SliceSplitter.TooMuch(error) && model.KeyColumns.Count > 0)
         {
-            var (first, second) = SlicePlanner.HalvesByHash(slice);
+            if (SlicePlanner.HalvesByHash(slice) is not var (first, second))
+            {
+                throw;
+            }
+
             var (one, other) = (
                 await OneAsync(model, slice.PartOf(first), deeper - 1, cancellationToken).ConfigureAwait(false),
                 await OneAsync(model, slice.PartOf(second), deeper - 1, cancellationToken).ConfigureAwait(false));

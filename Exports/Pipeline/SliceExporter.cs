@@ -19,18 +19,21 @@ internal sealed class SliceExporter(
     /// answered.</summary>
     public async Task<SliceOutcome> ExportAsync(IStepContext step, RunWork work, Slice slice, IDestination destination)
     {
-        if (step.TryGetCheckpoint<SliceOutcome>(out var recorded) && recorded is not { Receipt: null, Halves: null })
-        {
-            return recorded;
-        }
-
-        using var lane = await lanes.TakeAsync(step).ConfigureAwait(false);
-        var id = new AttemptId(work.RunId, slice.Number, step.RunId, step.FencingToken, step.Attempt);
+        var recorded = step.TryGetCheckpoint<SliceOutcome>(out var last) ? last : null;
         var progress = new SliceProgress(step, deliveries, work.RunId, slice.Number, recorded?.Progress);
         var address = new SliceAddress(work.Order.Export.Name, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken)
         {
             Table = work.Order.Export.Model.Table ?? "", Progress = progress, StepKey = step.IdempotencyKey,
         };
+        if (recorded is { Receipt: not null } or { Halves: not null })
+        {
+            return recorded.Splitting
+                ? await RecordSplitAsync(step, work, slice, address, destination, recorded.Halves!).ConfigureAwait(false)
+                : recorded;
+        }
+
+        using var lane = await lanes.TakeAsync(step).ConfigureAwait(false);
+        var id = new AttemptId(work.RunId, slice.Number, step.RunId, step.FencingToken, step.Attempt);
         try
         {
             var attempt = await SliceAttempt.BeginAsync(attempts, id, time, log, step.CancellationToken).ConfigureAwait(false);
@@ -121,8 +124,9 @@ internal sealed class SliceExporter(
         }
     }
 
-    // What attempts of the whole slice have left is removed first: from the record on, only its halves are exported. A slice of which
-    // pieces are delivered is not split: the halves would bring them again.
+    // That it is to be split is recorded first, since only who holds the run may remove what attempts of the whole have left. Should
+    // an old holder do so late, nobody has written there again. A slice of which pieces are delivered is not split: the halves would
+    // bring them again.
     private async Task<SliceOutcome?> SplitAsync(
         IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, Exception cause)
     {
@@ -133,11 +137,18 @@ internal sealed class SliceExporter(
             return null;
         }
 
+        step.Log(LogLevel.Warning, $"Slice {slice.Number} is split into {halves[0].Number} and {halves[1].Number}: {ErrorText.Scrub(cause.Message)}");
+        await step.CommitAsync(new SliceOutcome(null, halves, Splitting: true)).ConfigureAwait(false);
+        return await RecordSplitAsync(step, work, slice, address, destination, halves).ConfigureAwait(false);
+    }
+
+    private async Task<SliceOutcome> RecordSplitAsync(
+        IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, IReadOnlyList<Slice> halves)
+    {
         await destination.DiscardSliceAsync(address, step.CancellationToken).ConfigureAwait(false);
         var outcome = new SliceOutcome(null, halves);
         await step.CommitAsync(outcome, (transaction, token) => runs.SplitSliceAsync(
             transaction, work.RunId, slice.Number, halves, token)).ConfigureAwait(false);
-        step.Log(LogLevel.Warning, $"Slice {slice.Number} is split into {halves[0].Number} and {halves[1].Number}: {ErrorText.Scrub(cause.Message)}");
         return outcome;
     }
 

@@ -18,6 +18,8 @@ internal static class SlicePlanner
     /// <summary>A bucket with more rows than this many targets stands alone, so that it can be cut finer.</summary>
     public const int HeavyFactor = 2;
 
+    private const int MostHashBuckets = 1 << 29;
+
     /// <summary>Cuts a range by its buckets. The pieces tile the range: no gap, no overlap; none is without rows.</summary>
     /// <param name="range">The range.</param>
     /// <param name="width">The width of a bucket; the last one may reach over the range's end.</param>
@@ -121,10 +123,16 @@ internal static class SlicePlanner
         ExpectedKeyHash = part.KeyHash, SplitFrom = slice.Number,
     };
 
-    /// <summary>Two halves of a slice's hash buckets; of a slice that has none, two halves of all keys.</summary>
-    public static (Part First, Part Second) HalvesByHash(Slice slice)
+    /// <summary>Two halves of a slice's hash buckets; of a slice that has none, two halves of all keys. Null when there are so many
+    /// buckets that its rows can only be of one key.</summary>
+    public static (Part First, Part Second)? HalvesByHash(Slice slice)
     {
-        var buckets = checked(2 * slice.HashBuckets);
+        if (slice.HashBuckets > MostHashBuckets)
+        {
+            return null;
+        }
+
+        var buckets = 2 * slice.HashBuckets;
         return (
             new Part(slice.Range, slice.HashBucket, buckets, slice.ExpectedRows / 2, null),
             new Part(slice.Range, slice.HashBucket + slice.HashBuckets, buckets, slice.ExpectedRows - (slice.ExpectedRows / 2), null));

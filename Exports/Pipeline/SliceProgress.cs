@@ -14,7 +14,7 @@ internal sealed class SliceProgress(IStepContext step, DeliveryStore deliveries,
         // Before it is known whether it succeeds: from now on a piece may have been delivered.
         Last = delivery.Progress;
         await step.CommitAsync(
-            new SliceOutcome(null, null, delivery.Progress),
+            new SliceOutcome(null, null, Progress: delivery.Progress),
             (transaction, token) => deliveries.RecordAsync(transaction, runId, slice, delivery, token)).ConfigureAwait(false);
     }
 }

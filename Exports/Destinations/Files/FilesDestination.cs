@@ -57,7 +57,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
         _changing.TryRemove(folder, out _);
     }
 
-    public ColumnLimit? LimitOf(Field field) => FileLimits.Of(field);
+    public ColumnLimit? LimitOf(Field field) => FileLimits.Of(format, field);
 
     public ExportError? Classify(Exception exception) => FileErrors.Sort(exception);
 

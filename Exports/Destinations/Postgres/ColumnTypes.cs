@@ -47,7 +47,7 @@ internal static class ColumnTypes
             // Text that has a type of its own at the source, and an array, may stay text or JSON.
             (PostgresForm.Text, PostgresForm.Text or PostgresForm.Jsonb or PostgresForm.Uuid or PostgresForm.Inet) => true,
             (PostgresForm.Text, PostgresForm.Numeric) => column.Bounds is null,
-            (PostgresForm.Jsonb or PostgresForm.Uuid or PostgresForm.Inet or PostgresForm.Numeric, PostgresForm.Text) => arrow is StringType,
+            (PostgresForm.Jsonb or PostgresForm.Uuid or PostgresForm.Inet or PostgresForm.Numeric or PostgresForm.Bytea, PostgresForm.Text) => arrow is StringType,
             (PostgresForm.Array, PostgresForm.Jsonb) => true,
             (PostgresForm.Array, PostgresForm.Array) => Takes(column.Element!, ((ListType)arrow).ValueDataType, own.Element!),
             _ => false,
@@ -89,8 +89,13 @@ internal static class ColumnTypes
         var (name, arguments) = SourceTypes.Plain(source);
         return name switch
         {
+            // Its state, in hexadecimal.
+            "AggregateFunction" => PostgresType.Text,
             _ when SourceTypes.IsDocument(source) => PostgresType.Json,
             "UUID" => PostgresType.Of("uuid"),
+
+            // All of its bytes, of which the last may be zero.
+            "FixedString" => PostgresType.Of("bytea"),
             "IPv4" or "IPv6" => PostgresType.Of("inet"),
             "Int128" or "Int256" or "UInt128" or "UInt256" => PostgresType.Number,
             "Decimal" => PostgresType.Decimal(

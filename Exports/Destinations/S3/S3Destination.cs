@@ -80,7 +80,7 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
         _changing.TryRemove(manifestKey, out _);
     }
 
-    public ColumnLimit? LimitOf(Field field) => FileLimits.Of(field);
+    public ColumnLimit? LimitOf(Field field) => FileLimits.Of(format, field);
 
     public ExportError? Classify(Exception exception) => S3Errors.Sort(exception, options);
 

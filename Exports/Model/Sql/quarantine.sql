@@ -10,10 +10,6 @@ insert into exports.quarantined_row (run_id, slice, number, column_name, reason,
 select @RunId, @Slice, n, c, r, h, j
 from unnest(@Numbers::integer[], @Columns::text[], @Reasons::text[], @KeyHashes::numeric[], @Rows::bytea[]) as u (n, c, r, h, j)
 
--- name: ListBadRows
--- Index: quarantined_row_pkey.
-select to_json(b)::text from exports.bad_rows b where run_id = @RunId order by slice, number limit @Limit
-
 -- name: LoadRows
 -- Index: quarantined_row_pkey.
 select slice as Slice, number as Number, row as Row from exports.quarantined_row

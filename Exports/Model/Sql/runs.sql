@@ -141,5 +141,13 @@ order by created_at desc, run_id desc limit @Limit
 -- Index: slice_pkey.
 select to_json(s)::text from exports.slices s where run_id = @RunId order by slice
 
+-- name: ListVerifications
+-- Index: verification_run.
+select to_json(v)::text from exports.verifications v where run_id = @RunId order by created_at desc, verification_id desc
+
+-- name: ListBadRows
+-- Index: quarantined_row_pkey.
+select to_json(b)::text from exports.bad_rows b where run_id = @RunId order by slice, number limit @Limit
+
 -- name: LiveWorkers
 select name from engine.workers where queue = @Queue and alive and state = 'active' order by name

@@ -8,10 +8,6 @@ insert into exports.verification (verification_id, run_id, kind, created_by) val
 -- Index: verification_pkey.
 select to_json(v)::text from exports.verifications v where verification_id = @VerificationId
 
--- name: ListVerifications
--- Index: verification_run.
-select to_json(v)::text from exports.verifications v where run_id = @RunId order by created_at desc, verification_id desc
-
 -- name: BeginVerification
 -- Index: verification_pkey. The export is locked.
 update exports.verification set begun_at = engine.clock() where verification_id = @VerificationId and begun_at is null
