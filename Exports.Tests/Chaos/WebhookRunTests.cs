@@ -71,7 +71,9 @@ public sealed class WebhookRunTests
 
         await using var heir = StartWorker();
         await ExpectEveryRowOnceAsync(runId);
-        Assert.That(_server.Repeats, Is.GreaterThan(0).And.LessThanOrEqualTo(onTheirWay), $"of {before} messages");
+
+        // With two slices side by side, four of each: some were answered just before, and that was not written down yet.
+        Assert.That(_server.Repeats, Is.GreaterThan(0).And.LessThanOrEqualTo(inOrder ? 1 : 8), $"of {before} messages");
         Assert.That(onTheirWay, Is.LessThanOrEqualTo(inOrder ? 1 : 4));
         if (inOrder)
         {
