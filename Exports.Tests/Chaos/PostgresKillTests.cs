@@ -54,12 +54,15 @@ public sealed class PostgresKillTests
             Assert.That(await doomed.ExitAsync(), Is.EqualTo(Killed));
         }
 
+        // Of the two slices at once the other one may have been committed there and not written down here.
+        var unknown = await _target.ScalarAsync<long>("select count(*) from _exporter_commits where committed_at is not null") - await CommittedAsync();
         await using var heir = StartWorker();
         await ExpectEveryRowOnceAsync(runId);
         Assert.That(
             await _database.ScalarAsync<long>("select count(*) from engine.run_log where message like '%was committed by an earlier attempt%'"),
-            moment == nameof(DestinationMoment.Committed) ? Is.EqualTo(1) : Is.Zero,
+            Is.EqualTo(unknown),
             "what was committed is found, not copied again");
+        Assert.That(unknown, moment == nameof(DestinationMoment.Committed) ? Is.InRange(1, 2) : Is.InRange(0, 1));
     }
 
     [TestCase(nameof(WorkerMoment.Checkpointed), "slice", 3)]
