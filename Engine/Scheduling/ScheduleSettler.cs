@@ -33,13 +33,21 @@ internal sealed class ScheduleSettler(EngineClient client, PayloadCodec codec)
         NpgsqlTransaction transaction, IReadOnlyList<StoredSchedule> taken, CancellationToken cancellationToken)
     {
         var (going, buffers) = await ScheduleStore.PresentAsync(transaction, taken, cancellationToken).ConfigureAwait(false);
-        var (changes, settled, decisions) = (new List<Change>(), new List<Settled>(), 0);
+        var (changes, settled, decisions, ends) = (new List<Change>(), new List<Settled>(), 0, false);
         foreach (var stored in taken.TakeWhile(_ => decisions < Enough))
         {
             try
             {
                 var decider = Begin(stored, going, buffers);
                 var change = ChangeOf(DecideDue(stored, decider), going, decider);
+                if (change.EndsOthers && ends)
+                {
+                    // Left to the next transaction: one that held the runs of several schedules and a worker's that finishes the same
+                    // runs, which takes them in no order, could wait for each other.
+                    continue;
+                }
+
+                ends |= change.EndsOthers;
                 changes.Add(change);
                 settled.Add(new Settled(stored, [], change.After.NextAt <= stored.Now));
                 decisions += decider.Decisions.Count;
@@ -150,5 +158,8 @@ internal sealed class ScheduleSettler(EngineClient client, PayloadCodec codec)
     }
 
     /// <summary>What is to be written of a schedule; the input is there when a run is to be started.</summary>
-    private sealed record Change(StoredSchedule After, OverlapDecider Decider, IReadOnlyList<Guid> Going, byte[]? Input);
+    private sealed record Change(StoredSchedule After, OverlapDecider Decider, IReadOnlyList<Guid> Going, byte[]? Input)
+    {
+        public bool EndsOthers => Going.Count > 0 && (Decider.TerminatesOthers || Decider.CancelsOthers);
+    }
 }
