@@ -64,13 +64,7 @@ internal sealed class SliceExporter(
         }
 
         var receipt = ExportJson.Read<SliceReceipt>(note) with { Rows = there.Receipt.Rows, Bytes = there.Receipt.Bytes };
-        await step.CommitAsync(new SliceOutcome(receipt, null), async (transaction, token) =>
-        {
-            await runs.CommitSliceAsync(transaction, work.RunId, receipt, sourceBytes: 0, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
-            await quarantine.ReplaceAsync(transaction, work.RunId, receipt.Slice, [], token).ConfigureAwait(false);
-            await attempt.CommitAsync(transaction, token).ConfigureAwait(false);
-        }).ConfigureAwait(false);
-        attempt.Committed();
+        await CommitAsync(step, work, attempt, receipt, sourceBytes: 0, []).ConfigureAwait(false);
         step.Log(LogLevel.Information, $"Slice {receipt.Slice} was committed by an earlier attempt whose answer was lost.");
         return receipt;
     }
@@ -108,20 +102,26 @@ internal sealed class SliceExporter(
                 throw new SliceTooLargeException($"its file has {receipt.Bytes:N0} bytes, more than max_file_bytes");
             }
 
-            await step.CommitAsync(new SliceOutcome(receipt, null), async (transaction, token) =>
-            {
-                await runs.CommitSliceAsync(
-                    transaction, work.RunId, receipt, reader.BytesRead, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
-                await quarantine.ReplaceAsync(transaction, work.RunId, slice.Number, gate.BadRows, token).ConfigureAwait(false);
-                await attempt.CommitAsync(transaction, token).ConfigureAwait(false);
-            }).ConfigureAwait(false);
-            attempt.Committed();
+            await CommitAsync(step, work, attempt, receipt, reader.BytesRead, gate.BadRows).ConfigureAwait(false);
             return receipt;
         }
         catch (Exception error) when (slow.IsCancellationRequested && !step.CancellationToken.IsCancellationRequested)
         {
             throw new SliceTooLargeException($"an attempt takes longer than max_slice_time ({settings.MaxSliceTime}): {error.Message}");
         }
+    }
+
+    // The receipt becomes the checkpoint in the transaction that writes it down, with the rows that were put aside.
+    private async Task CommitAsync(
+        IStepContext step, RunWork work, SliceAttempt attempt, SliceReceipt receipt, long sourceBytes, IReadOnlyList<BadRow> badRows)
+    {
+        await step.CommitAsync(new SliceOutcome(receipt, null), async (transaction, token) =>
+        {
+            await runs.CommitSliceAsync(transaction, work.RunId, receipt, sourceBytes, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
+            await quarantine.ReplaceAsync(transaction, work.RunId, receipt.Slice, badRows, token).ConfigureAwait(false);
+            await attempt.CommitAsync(transaction, token).ConfigureAwait(false);
+        }).ConfigureAwait(false);
+        attempt.Committed();
     }
 
     // That it is to be split is recorded first, since only who holds the run may remove what attempts of the whole have left. Should
