@@ -48,70 +48,102 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
         ];
     }
 
-    /// <summary>The same drain by one, two and four processes.</summary>
+    /// <summary>The same drain by one, two and four processes, which share the slots; and what it costs.</summary>
     public async Task<IEnumerable<Figure>> WorkersAsync()
     {
-        var rates = new Dictionary<int, List<double>> { [1] = [], [2] = [], [4] = [] };
+        var drains = new Dictionary<int, List<SharedDrain>> { [1] = [], [2] = [], [4] = [] };
         for (var repetition = 0; repetition < repetitions; repetition++)
         {
-            foreach (var (count, values) in rates)
+            foreach (var (count, values) in drains)
             {
-                var data = await server.CreateAsync();
-                var workers = new List<WorkerProcess>();
-                for (var worker = 0; worker < count; worker++)
-                {
-                    workers.Add(await WorkerProcess.StartAsync(data, Slots / count, scale));
-                }
-
-                await server.CheckpointAsync();
-                values.Add(Size * 2 / await Drained.TimeAsync(data, "no-op", Size * 2));
-                foreach (var worker in workers)
-                {
-                    await worker.DisposeAsync();
-                }
-
-                await server.DropAsync(data);
+                values.Add(await ShareAsync(count));
             }
         }
 
-        return rates.Where(rate => rate.Key > 1).Select(rate => new Figure
+        return drains.SelectMany(drain => new Figure[]
         {
-            Work = 7, What = $"{rate.Key} worker processes, against one", Unit = "runs/s", Values = rate.Value, Limits = rates[1], RatioBar = 1,
+            new()
+            {
+                Work = 7, What = drain.Key == 1 ? "one worker process" : $"{drain.Key} worker processes, against one", Unit = "runs/s", Values = Each(drain.Value, one => one.Rate),
+                Limits = drain.Key == 1 ? [] : Each(drains[1], one => one.Rate), RatioBar = drain.Key == 1 ? null : 1,
+            },
+            Cost("processor of the workers", "s", Each(drain.Value, one => one.WorkerSeconds)),
+            Cost("processor of PostgreSQL", "s", Each(drain.Value, one => one.Server.CpuSeconds)),
+            Cost("commits", "", Each(drain.Value, one => one.Server.Commits)),
         });
+
+        List<double> Each(List<SharedDrain> of, Func<SharedDrain, double> what) => [.. of.Select(what)];
+        Figure Cost(string what, string unit, List<double> values) => new() { Work = 7, What = $"  {what}, per million runs", Unit = unit, Values = [.. values.Select(value => value * 1e6 / (Size * 2))], Least = true };
     }
 
-    /// <summary>The size of the hot table when a million runs have gone through it.</summary>
+    private async Task<SharedDrain> ShareAsync(int count)
+    {
+        var data = await server.CreateAsync();
+        var workers = new List<WorkerProcess>();
+        for (var worker = 0; worker < count; worker++)
+        {
+            workers.Add(await WorkerProcess.StartAsync(data, Slots / count, scale));
+        }
+
+        await server.CheckpointAsync();
+        await using var connection = await data.OpenConnectionAsync();
+        await using var transaction = await connection.BeginTransactionAsync();
+        await TestWorker.ClientOf(data).StartManyAsync("no-op", WorkerProcess.Inputs(Size * 2), transaction);
+        var (before, cpu) = (await server.UseAsync(), workers.Sum(worker => worker.CpuSeconds));
+        var clock = Stopwatch.StartNew();
+        await transaction.CommitAsync();
+        await Drained.WaitAsync(data, null);
+        var rate = Size * 2 / clock.Elapsed.TotalSeconds;
+        var drain = new SharedDrain(rate, workers.Sum(worker => worker.CpuSeconds) - cpu, await server.UseAsync() - before);
+        foreach (var worker in workers)
+        {
+            await worker.DisposeAsync();
+        }
+
+        await connection.CloseAsync();
+        await server.DropAsync(data);
+        return drain;
+    }
+
+    private sealed record SharedDrain(double Rate, double WorkerSeconds, ServerUse Server);
+
+    /// <summary>The size of the hot table when a million runs have gone through it, and a worker that idles has tidied up.</summary>
     public async Task<IEnumerable<Figure>> BloatAsync()
     {
         const int Portions = 20;
+        const double Bar = 64;
         var data = await server.CreateAsync();
         await using var connection = await data.OpenConnectionAsync();
-        await using (var worker = await WorkerProcess.StartAsync(data, Slots, scale))
+        await using var worker = await WorkerProcess.StartAsync(data, Slots, scale);
+        for (var portion = 0; portion < Portions; portion++)
         {
-            for (var portion = 0; portion < Portions; portion++)
-            {
-                await TestWorker.ClientOf(data).StartManyAsync("no-op", WorkerProcess.Inputs((int)(50_000 * scale)));
-            }
-
-            await Drained.WaitAsync(data, null);
+            await TestWorker.ClientOf(data).StartManyAsync("no-op", WorkerProcess.Inputs((int)(50_000 * scale)));
         }
 
-        var largest = await SizeAsync(connection);
+        await Drained.WaitAsync(data, null);
+        var (largest, largestTable) = (await SizeAsync(connection), await SizeAsync(connection, "relation"));
         var clock = Stopwatch.StartNew();
-        while (await DeadAsync(connection) > 10_000 && clock.Elapsed < Patience)
+        while ((await DeadAsync(connection) > 10_000 || await SizeAsync(connection) > Bar) && clock.Elapsed < Patience)
         {
             await Task.Delay(1000);
         }
 
-        var (size, dead) = (await SizeAsync(connection), await DeadAsync(connection));
+        var took = clock.Elapsed.TotalSeconds;
+        var (size, table, dead) = (await SizeAsync(connection), await SizeAsync(connection, "relation"), await DeadAsync(connection));
         await connection.CloseAsync();
+        await worker.DisposeAsync();
         await server.DropAsync(data);
         return
         [
-            new Figure { Work = 8, What = $"hot table and indexes after {50_000 * scale * Portions:N0} runs, vacuumed by itself", Unit = "MB", Values = [size], Bar = 64, Least = true },
-            new Figure { Work = 8, What = "the same at the end of the drain", Unit = "MB", Values = [largest], Least = true },
-            new Figure { Work = 8, What = "dead rows in it", Unit = "", Values = [dead], Least = true },
+            new Figure { Work = 8, What = $"hot table and indexes after {50_000 * scale * Portions:N0} runs, left to itself", Unit = "MB", Values = [size], Bar = Bar, Least = true },
+            Beside("of which the table", "MB", table),
+            Beside("how long after the drain", "s", took),
+            Beside("the same at the end of the drain", "MB", largest),
+            Beside("of which the table, at the end of the drain", "MB", largestTable),
+            Beside("dead rows in it", "", dead),
         ];
+
+        static Figure Beside(string what, string unit, double value) => new() { Work = 8, What = what, Unit = unit, Values = [value], Least = true };
     }
 
     private static async Task<double> LatencyAsync(NpgsqlDataSource data, int runs)
@@ -169,8 +201,8 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
         await connection.ExecuteAsync("vacuum (analyze) engine.run, engine.live_run, engine.outcome", commandTimeout: 0);
     }
 
-    private static Task<double> SizeAsync(NpgsqlConnection connection) =>
-        connection.ExecuteScalarAsync<double>("select pg_total_relation_size('engine.live_run') / 1e6::float8");
+    private static Task<double> SizeAsync(NpgsqlConnection connection, string of = "total_relation") =>
+        connection.ExecuteScalarAsync<double>($"select pg_{of}_size('engine.live_run') / 1e6::float8");
 
     private static async Task<long> DeadAsync(NpgsqlConnection connection)
     {

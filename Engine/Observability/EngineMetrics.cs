@@ -16,6 +16,7 @@ internal sealed class EngineMetrics
     private readonly Histogram<double> _duration;
     private readonly Counter<long> _occurrences;
     private readonly Histogram<double> _scheduleLag;
+    private readonly Counter<long> _rebuilt;
 
     public EngineMetrics(IMeterFactory meters)
     {
@@ -30,6 +31,7 @@ internal sealed class EngineMetrics
         _duration = meter.CreateHistogram<double>("exporter.engine.attempt.duration", "s", "How long attempts took.");
         _occurrences = meter.CreateCounter<long>("exporter.engine.schedule.occurrences", "{occurrence}", "Decisions about occurrences of schedules, by outcome.");
         _scheduleLag = meter.CreateHistogram<double>("exporter.engine.schedule.lag", "s", "How late schedules decided: from when an occurrence was due.");
+        _rebuilt = meter.CreateCounter<long>("exporter.engine.index.rebuilds", "{index}", "Rebuilds of indexes that were large and mostly empty, by outcome.");
         Queues = new QueueMeter(meter);
     }
 
@@ -61,6 +63,8 @@ internal sealed class EngineMetrics
     public void WritesRefused(long count) => _refused.Add(count);
 
     public void LeaseLost(string queue) => _leases.Add(1, new KeyValuePair<string, object?>("queue", queue));
+
+    public void IndexRebuilt(string outcome) => _rebuilt.Add(1, new KeyValuePair<string, object?>("outcome", outcome));
 
     public void OccurrenceDecided(string workflow, string outcome) => _occurrences.Add(1, new("workflow", workflow), new("outcome", outcome));
 

@@ -17,9 +17,15 @@ internal sealed class EngineDatabase(string connectionString)
     public string? ListenThrough { get; set; }
 
     /// <summary>One connection that is held for good, outside any pool.</summary>
-    public string ListenConnectionString => new NpgsqlConnectionStringBuilder(ListenThrough ?? connectionString)
+    public string ListenConnectionString => SessionConnectionString("exporter listen");
+
+    /// <summary>Whether sessions of the server can be had, in which one thing done leads to the next.</summary>
+    public bool HasSessions => !IsPooled || ListenThrough is not null;
+
+    /// <summary>Such a session, outside any pool.</summary>
+    public string SessionConnectionString(string applicationName) => new NpgsqlConnectionStringBuilder(ListenThrough ?? connectionString)
     {
-        Pooling = false, ApplicationName = "exporter listen", KeepAlive = 0,
+        Pooling = false, ApplicationName = applicationName, KeepAlive = 0,
     }.ConnectionString;
 
     /// <summary>A connection of its own, so that what is looked at is the server and no pool of this process.</summary>

@@ -33,7 +33,7 @@ internal sealed class WorkSignal(EngineDatabase database, SchemaGate gate, TimeP
         await gate.PassAsync(stoppingToken).ConfigureAwait(false);
         while (!stoppingToken.IsCancellationRequested)
         {
-            if (database is { IsPooled: true, ListenThrough: null })
+            if (!database.HasSessions)
             {
                 await Task.Delay(Probe, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 continue;

@@ -37,6 +37,13 @@ public sealed record WorkerOptions
     /// </summary>
     public TimeSpan? KeepFinished { get; init; } = TimeSpan.FromDays(90);
 
+    /// <summary>Bytes from which on an index of the tables of unfinished runs is rebuilt when it is mostly empty, without holding up
+    /// anybody, if the worker's user owns the schema. Default 8 MiB; from 64 KiB, or null for never.</summary>
+    public long? ReindexFrom { get; init; } = 8 << 20;
+
+    /// <summary>How often a worker looks whether such indexes are to be rebuilt. Default 1 min; from 100 ms to 1 day.</summary>
+    public TimeSpan ReindexInterval { get; init; } = TimeSpan.FromMinutes(1);
+
     /// <summary>The worker's name in views. Default machine and process id; at most 200 characters.</summary>
     public string Name { get; init; } = $"{Environment.MachineName}:{Environment.ProcessId}";
 
@@ -53,6 +60,8 @@ public sealed record WorkerOptions
         Between(Writers, 1, 8, nameof(Writers));
         Between(KeepFinished ?? TimeSpan.MaxValue, TimeSpan.FromMinutes(1), TimeSpan.MaxValue, nameof(KeepFinished));
         Between(LargestPayload, 1 << 10, 256 << 20, nameof(LargestPayload));
+        Between(ReindexFrom ?? long.MaxValue, 64 << 10, long.MaxValue, nameof(ReindexFrom));
+        Between(ReindexInterval, TimeSpan.FromMilliseconds(100), TimeSpan.FromDays(1), nameof(ReindexInterval));
         Between(Name.Length, 1, 200, nameof(Name));
         return this;
     }
