@@ -45,7 +45,7 @@ bench-export: build ## Measure exports beside ClickHouse, JSON row by row and Du
 	@$(EXPORT_TESTS) bench $(if $(DESTINATION),destination=$(DESTINATION)) $(if $(filter command line environment,$(origin ROWS)),rows=$(ROWS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(WORKS),works=$(WORKS))
 
 bench-engine: tools build ## Measure the engine beside bare SQL: WORKS (all), REPEAT (5), SCALE (1); PEERS=1 other engines too
-	@$(ENGINE_TESTS) bench-engine $(if $(WORKS),works=$(WORKS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(SCALE),scale=$(SCALE)) $(if $(PEERS),peers=$(PEERS))
+	@DOTNET_GCgen0size=0x4000000 $(ENGINE_TESTS) bench-engine $(if $(WORKS),works=$(WORKS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(SCALE),scale=$(SCALE)) $(if $(PEERS),peers=$(PEERS))
 
 soak-engine: tools build ## Half load for MINUTES (15) beside an analytical query that holds a snapshot
 	@$(ENGINE_TESTS) soak-engine $(if $(MINUTES),minutes=$(MINUTES))

@@ -82,7 +82,7 @@ internal sealed class ScaleWorks(BenchServer server, int repetitions, double sca
         var workers = new List<WorkerProcess>();
         for (var worker = 0; worker < count; worker++)
         {
-            workers.Add(await WorkerProcess.StartAsync(data, Slots / count, scale));
+            workers.Add(await WorkerProcess.StartAsync(data, Slots / count, scale, beside: worker));
         }
 
         await server.CheckpointAsync();

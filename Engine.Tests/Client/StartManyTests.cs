@@ -72,6 +72,52 @@ public sealed class StartManyTests
             Is.EqualTo("q 3 waiting k 2 b t"));
     }
 
+    [Test]
+    public async Task What_is_started_by_copy_stands_there_as_what_is_started_alone()
+    {
+        var at = new DateTimeOffset(2035, 1, 2, 3, 4, 5, 678, TimeSpan.FromHours(5)).AddMicroseconds(9);
+        StartOptions[] all =
+        [
+            new(),
+            new() { Queue = "schlange \u00fc\ud83d\ude00", Priority = -3, Tags = new Dictionary<string, string> { ["a"] = "\"\u00e9\"", ["b"] = "" } },
+            new() { StartAt = at, ExecutionTimeout = new TimeSpan(3, 4, 5, 6, 7), Version = 7 },
+            new() { StartAt = new DateTimeOffset(1999, 1, 1, 0, 0, 0, TimeSpan.Zero), ConcurrencyKey = "k", ConcurrencyLimit = 9 },
+            new() { Retry = new RetryPolicy { MaximumAttempts = 5, InitialInterval = TimeSpan.FromSeconds(2) } },
+        ];
+        foreach (var (options, number) in all.Select((options, number) => (options, number)))
+        {
+            await Client.StartAsync("alone", new string('x', number * 500), options);
+        }
+
+        await Client.StartManyAsync("copy", [.. all.Select((options, number) => (new string('x', number * 500), (StartOptions?)options))]);
+        // All of them are as they were given, but for ids and the moment.
+        const string Shown = """
+            select string_agg(concat_ws(' ', r.queue, r.priority, r.input, r.tags, r.start_at, r.execution_timeout, r.retry, r.concurrency_key, r.concurrency_limit, l.queue, l.priority, l.state,
+              case when r.start_at is not null then l.due_at end, case when r.start_at is not null then l.deadline_at end, l.deadline_at - l.due_at, l.version, l.concurrency_key, l.concurrency_limit), E'\n' order by length(r.input), r.queue)
+            from engine.run r join engine.live_run l using (run_id) where r.workflow = @workflow and l.workflow = @workflow
+            """;
+        var alone = await _database.ScalarAsync<string>(Shown, new { workflow = "alone" });
+        Assert.That(alone!.Split('\n'), Has.Length.EqualTo(5));
+        Assert.That(await _database.ScalarAsync<string>(Shown, new { workflow = "copy" }), Is.EqualTo(alone));
+    }
+
+    [Test]
+    public async Task A_bulk_that_breaks_off_in_the_middle_leaves_nothing_and_its_connection_as_it_was()
+    {
+        await using var connection = await _database.Data.OpenConnectionAsync();
+        await using (var transaction = await connection.BeginTransactionAsync())
+        {
+            Assert.That(
+                async () => await Client.StartManyAsync("nothing", [(1, null), (2, new StartOptions { Queue = "a lone surrogate \ud800" })], transaction),
+                Throws.InstanceOf<ArgumentException>());
+        }
+
+        await using var select = new NpgsqlCommand("select count(*) from engine.run", connection);
+        Assert.That(await select.ExecuteScalarAsync(), Is.Zero);
+        await Client.StartManyAsync("nothing", [(1, null), (2, null)]);
+        Assert.That(await _database.ScalarAsync<long>("select count(*) from engine.live_run"), Is.EqualTo(2));
+    }
+
     private static (int Input, StartOptions? Options) Run(int number) => (number, new StartOptions { Queue = TestWorker.Queue });
 
     private sealed class Nothing : IWorkflow<int, int>

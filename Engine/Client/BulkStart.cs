@@ -5,16 +5,25 @@ using NpgsqlTypes;
 
 namespace Exporter.Engine.Client;
 
-/// <summary>A run to be started with many others. Its input is made when it is first asked for, while the server takes in those before.</summary>
-internal sealed class NewRun(Guid runId, Func<Guid, byte[]> input, StartOptions options)
+/// <summary>A run to be started with many others.</summary>
+/// <param name="runId">Its id.</param>
+/// <param name="place">Its place among them.</param>
+/// <param name="input">Makes the input of the run at a place.</param>
+/// <param name="options">Its options.</param>
+internal sealed class NewRun(Guid runId, int place, Func<int, Guid, byte[]> input, StartOptions options)
 {
     private byte[]? _input;
 
     public Guid RunId => runId;
 
-    public byte[] Input => _input ??= input(runId);
+    /// <summary>Made when it is asked for, while the server takes in those before, and not kept: two hundred thousand would be in
+    /// the way of the garbage collector.</summary>
+    public byte[] Input => _input ?? input(place, runId);
 
     public StartOptions Options => options;
+
+    /// <summary>Makes the input for good, now.</summary>
+    public void Make() => _input ??= input(place, runId);
 }
 
 /// <summary>
@@ -70,6 +79,7 @@ internal sealed class BulkStart(NpgsqlTransaction transaction, string workflow)
         var bytes = 0L;
         foreach (var run in runs)
         {
+            run.Make();
             if (part.Count == MostRuns || (part.Count > 0 && bytes + run.Input.Length > MostBytes))
             {
                 yield return part;

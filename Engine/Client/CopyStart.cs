@@ -1,7 +1,6 @@
 using System.Text.Json;
 using Exporter.Engine.Storage;
 using Npgsql;
-using NpgsqlTypes;
 
 namespace Exporter.Engine.Client;
 
@@ -29,30 +28,30 @@ internal sealed class CopyStart(NpgsqlTransaction transaction, string workflow)
     private Column[] Run() =>
     [
         .. Both(),
-        Column.Of("input", NpgsqlDbType.Bytea, run => run.Input),
-        Column.Of("tags", NpgsqlDbType.Jsonb, run => run.Options.Tags.Count == 0 ? null : JsonSerializer.Serialize(run.Options.Tags), "{}"),
-        Column.Of("start_at", NpgsqlDbType.TimestampTz, run => run.Options.StartAt?.UtcDateTime),
-        Column.Of("execution_timeout", NpgsqlDbType.Interval, run => run.Options.ExecutionTimeout),
-        Column.Of("retry", NpgsqlDbType.Jsonb, run => run.Options.Retry is null ? null : StoredRetry.Of(run.Options.Retry)),
+        Column.Always("input", (rows, run) => rows.Bytea(run.Input)),
+        Column.Of("tags", run => run.Options.Tags.Count > 0 ? run.Options.Tags : null, (rows, tags) => rows.Jsonb(JsonSerializer.Serialize(tags)), rows => rows.Jsonb("{}")),
+        Column.Of("start_at", run => run.Options.StartAt, (rows, at) => rows.Timestamptz(at!.Value.UtcDateTime)),
+        Column.Of("execution_timeout", run => run.Options.ExecutionTimeout, (rows, timeout) => rows.Interval(timeout!.Value)),
+        Column.Of("retry", run => run.Options.Retry, (rows, retry) => rows.Jsonb(StoredRetry.Of(retry!))),
     ];
 
     private Column[] Live(DateTime now) =>
     [
         .. Both(),
-        Column.Of("state", null, run => run.Options.StartAt?.UtcDateTime > now ? "waiting" : "queued"),
-        Column.Of("due_at", NpgsqlDbType.TimestampTz, run => (DateTime?)Due(run, now)),
-        Column.Of("deadline_at", NpgsqlDbType.TimestampTz, run => run.Options.ExecutionTimeout is null ? null : Due(run, now) + run.Options.ExecutionTimeout),
-        Column.Of("version", NpgsqlDbType.Integer, run => run.Options.Version),
+        Column.Always("state", (rows, run) => rows.Text(run.Options.StartAt?.UtcDateTime > now ? "waiting" : "queued")),
+        Column.Always("due_at", (rows, run) => rows.Timestamptz(Due(run, now))),
+        Column.Of("deadline_at", run => Due(run, now) + run.Options.ExecutionTimeout, (rows, at) => rows.Timestamptz(at!.Value)),
+        Column.Of("version", run => run.Options.Version, (rows, version) => rows.Integer(version!.Value)),
     ];
 
     private Column[] Both() =>
     [
-        Column.Of("run_id", NpgsqlDbType.Uuid, run => (Guid?)run.RunId),
-        Column.Of("workflow", NpgsqlDbType.Text, _ => workflow),
-        Column.Of("queue", NpgsqlDbType.Text, run => run.Options.Queue),
-        Column.Of("priority", NpgsqlDbType.Smallint, run => (short?)run.Options.Priority),
-        Column.Of("concurrency_key", NpgsqlDbType.Text, run => run.Options.ConcurrencyKey),
-        Column.Of("concurrency_limit", NpgsqlDbType.Integer, run => run.Options.ConcurrencyKey is null ? null : (int?)run.Options.ConcurrencyLimit),
+        Column.Always("run_id", (rows, run) => rows.Uuid(run.RunId)),
+        Column.Always("workflow", (rows, _) => rows.Text(workflow)),
+        Column.Always("queue", (rows, run) => rows.Text(run.Options.Queue)),
+        Column.Always("priority", (rows, run) => rows.Smallint(run.Options.Priority)),
+        Column.Of("concurrency_key", run => run.Options.ConcurrencyKey, (rows, key) => rows.Text(key!)),
+        Column.Of("concurrency_limit", run => run.Options.ConcurrencyKey is null ? null : (int?)run.Options.ConcurrencyLimit, (rows, limit) => rows.Integer(limit!.Value)),
     ];
 
     private static DateTime Due(NewRun run, DateTime now) => run.Options.StartAt?.UtcDateTime ?? now;
@@ -60,39 +59,42 @@ internal sealed class CopyStart(NpgsqlTransaction transaction, string workflow)
     private async Task CopyAsync(string table, Column[] columns, IReadOnlyList<NewRun> runs, CancellationToken cancellationToken)
     {
         var used = Array.FindAll(columns, column => runs.Any(column.IsSet));
-        var import = await transaction.Connection!.BeginBinaryImportAsync(
-            $"copy {table} ({string.Join(", ", used.Select(column => column.Name))}) from stdin (format binary)", cancellationToken).ConfigureAwait(false);
-        await using var ending = import.ConfigureAwait(false);
+        var rows = await CopyRows.BeginAsync(transaction.Connection!, table, used.Select(column => column.Name), cancellationToken).ConfigureAwait(false);
+        await using var ending = rows.ConfigureAwait(false);
         foreach (var run in runs)
         {
-            await import.StartRowAsync(cancellationToken).ConfigureAwait(false);
+            await rows.RowAsync(used.Length, cancellationToken).ConfigureAwait(false);
             foreach (var column in used)
             {
-                await column.WriteAsync(import, run, cancellationToken).ConfigureAwait(false);
+                column.Write(rows, run);
             }
         }
 
-        await import.CompleteAsync(cancellationToken).ConfigureAwait(false);
+        await rows.CompleteAsync(cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>A column of a table, and what a run has there.</summary>
-    private sealed record Column(string Name, Func<NewRun, bool> IsSet, Func<NpgsqlBinaryImporter, NewRun, CancellationToken, Task> WriteAsync)
+    private sealed record Column(string Name, Func<NewRun, bool> IsSet, Action<CopyRows, NewRun> Write)
     {
-        /// <param name="name">The column's name.</param>
-        /// <param name="type">Its type; null for the state of a run.</param>
-        /// <param name="value">What a run has there; null: nothing.</param>
-        /// <param name="none">What stands there for a run that has nothing, when another has something.</param>
-        public static Column Of<T>(string name, NpgsqlDbType? type, Func<NewRun, T?> value, T? none = null)
-            where T : class => new(
-                name,
-                run => value(run) is not null,
-                (import, run, token) => (value(run) ?? none) is not { } set ? import.WriteNullAsync(token)
-                    : type is { } known ? import.WriteAsync(set, known, token) : import.WriteAsync(set, "engine.run_state", token));
+        public static Column Always(string name, Action<CopyRows, NewRun> write) => new(name, _ => true, write);
 
-        public static Column Of<T>(string name, NpgsqlDbType type, Func<NewRun, T?> value)
-            where T : struct => new(
-                name,
-                run => value(run) is not null,
-                (import, run, token) => value(run) is { } set ? import.WriteAsync(set, type, token) : import.WriteNullAsync(token));
+        /// <param name="name">The column's name.</param>
+        /// <param name="value">What a run has there; null: nothing.</param>
+        /// <param name="write">Writes what is not null.</param>
+        /// <param name="none">Writes what stands there for a run that has nothing, when another has something. Default null.</param>
+        public static Column Of<T>(string name, Func<NewRun, T?> value, Action<CopyRows, T?> write, Action<CopyRows>? none = null) => new(
+            name,
+            run => value(run) is not null,
+            (rows, run) =>
+            {
+                if (value(run) is { } set)
+                {
+                    write(rows, set);
+                }
+                else
+                {
+                    (none ?? (static rows => rows.Null()))(rows);
+                }
+            });
     }
 }

@@ -59,16 +59,18 @@ public sealed class EngineClient
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(workflow);
         ArgumentNullException.ThrowIfNull(runs);
-        var made = runs.Select(run =>
+        byte[] Write(int place, Guid runId) => _codec.Write(runs[place].Input, Places.Input(runId));
+        var (made, input, defaults) = (new List<NewRun>(runs.Count), (Func<int, Guid, byte[]>)Write, new StartOptions());
+        for (var place = 0; place < runs.Count; place++)
         {
-            var options = (run.Options ?? new StartOptions()).Validate();
-            var runId = options.RunId ?? Guid.CreateVersion7();
-            return new NewRun(runId, id => _codec.Write(run.Input, Places.Input(id)), options);
-        }).ToList();
+            var options = (runs[place].Options ?? defaults).Validate();
+            made.Add(new NewRun(options.RunId ?? Guid.CreateVersion7(), place, input, options));
+        }
+
         if (made.Count == 0 || transaction is not null)
         {
             // An input that cannot be written must not cost the caller what the transaction holds already.
-            made.ForEach(run => _ = run.Input);
+            made.ForEach(run => run.Make());
             return made.Count == 0 ? [] : await new BulkStart(transaction!, workflow).StartAsync(made, cancellationToken).ConfigureAwait(false);
         }
 

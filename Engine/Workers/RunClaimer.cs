@@ -29,17 +29,18 @@ internal sealed class RunClaimer(
     public async Task RunAsync(CancellationToken stop)
     {
         using var either = CancellationTokenSource.CreateLinkedTokenSource(stop, lease.Lost);
+        var enough = Math.Min(_options.Slots * 3 / 4, MostAtOnce);
         var backlog = false;
         while (!either.IsCancellationRequested)
         {
             // While more is waiting than there are slots, a few at a time would cost more than they gain.
-            for (var pauses = 0; backlog && pauses < BacklogPauses && _options.Slots - runs.Count < _options.Slots / 2 && !either.IsCancellationRequested; pauses++)
+            for (var pauses = 0; backlog && pauses < BacklogPauses && _options.Slots - runs.Count < enough && !either.IsCancellationRequested; pauses++)
             {
                 await Task.Delay(BacklogPause, services.Time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
             // A few at first, so that something executes while more is claimed.
-            var free = Math.Min(_options.Slots - runs.Count, Math.Clamp(runs.Count, FewestAtOnce, MostAtOnce));
+            var free = Math.Min(_options.Slots - runs.Count, backlog ? MostAtOnce : Math.Clamp(runs.Count, FewestAtOnce, MostAtOnce));
             var claimed = 0;
             try
             {

@@ -24,8 +24,9 @@ public sealed record WorkerOptions
     /// Default 10 s; from 0.</summary>
     public TimeSpan CancelGrace { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Connections that write at once. Default 2; from 1 to 8.</summary>
-    public int Writers { get; init; } = 2;
+    /// <summary>Connections that write at once. Default 1, with 2,000 slots or more 2, since few large transactions cost less than
+    /// many small ones; from 1 to 8.</summary>
+    public int? Writers { get; init; }
 
     /// <summary>Bytes, as stored, of the largest output of a step or of a run; a larger one is an error that is not tried again.
     /// Default 4 MiB; from 1 KiB to 256 MiB.</summary>
@@ -57,7 +58,7 @@ public sealed record WorkerOptions
         Between(ShutdownGrace, TimeSpan.Zero, TimeSpan.FromDays(1), nameof(ShutdownGrace));
         Between(LongestWaitInSlot, TimeSpan.Zero, TimeSpan.FromDays(1), nameof(LongestWaitInSlot));
         Between(CancelGrace, TimeSpan.Zero, TimeSpan.FromHours(1), nameof(CancelGrace));
-        Between(Writers, 1, 8, nameof(Writers));
+        Between(Writers ?? 1, 1, 8, nameof(Writers));
         Between(KeepFinished ?? TimeSpan.MaxValue, TimeSpan.FromMinutes(1), TimeSpan.MaxValue, nameof(KeepFinished));
         Between(LargestPayload, 1 << 10, 256 << 20, nameof(LargestPayload));
         Between(ReindexFrom ?? long.MaxValue, 64 << 10, long.MaxValue, nameof(ReindexFrom));

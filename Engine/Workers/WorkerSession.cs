@@ -16,6 +16,7 @@ namespace Exporter.Engine.Workers;
 /// </summary>
 internal sealed class WorkerSession : IAsyncDisposable
 {
+    private const int ManySlots = 2000;
     private static readonly TimeSpan ShowInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan ShortPause = TimeSpan.FromMilliseconds(5);
     private readonly WorkerSettings _settings;
@@ -47,12 +48,13 @@ internal sealed class WorkerSession : IAsyncDisposable
         _time = time;
         _logger = logger;
         WorkerId = Guid.CreateVersion7();
-        _data = database.OpenFor(WorkerId, _options.Writers + 6);
+        var writers = _options.Writers ?? (_options.Slots < ManySlots ? 1 : 2);
+        _data = database.OpenFor(WorkerId, writers + 6);
         _callers = database.OpenFor(WorkerId, Math.Clamp(_options.Slots, 2, 8), isCallers: true);
         _quiet = new QuietConnection(_data);
         _store = new WorkerStore(_data, WorkerId, _quiet);
         var writes = new WriteStore(_data, WorkerId, _callers);
-        var writer = new CommitWriter(writes, _options.Writers, time, metrics, logger);
+        var writer = new CommitWriter(writes, writers, time, metrics, logger);
         _services = new WorkerServices(WorkerId, _options, writer, writes, new EventStore(_data), client, codec, time, metrics, signals, logger);
         _runs = new HeldRuns(logger);
         _lease = new LeaseKeeper(_store, _options, TestClock.Unmoved(time), logger);
