@@ -80,6 +80,12 @@ internal sealed class ExportLifeTests
             (["audit", "list", "--limit", "0"], "limit"),
             (["export", "plan", "events", "--start", "2026-03-01T00:30Z", "--end", "2026-03-01T01:00Z"], "boundary"),
             (["backfill", "plan", "nothing"], "nothing"),
+            (["destination", "edit", "lake", "--set", "root"], "="),
+            (["destination", "edit", "lake", "--set", "folder=/tmp"], "folder"),
+            (["destination", "edit", "lake", "--set", "root=/no/such/folder"], "/no/such/folder"),
+            (["destination", "edit", "lake", "--set", "mounted=perhaps"], "mounted"),
+            (["destination", "edit", "lake", "--secret-env", "root=X"], "no secret"),
+            (["destination", "edit", "lake", "--unset", "root"], "root"),
         })
         {
             var result = await _servers.Cli.RunAsync(words);

@@ -61,6 +61,7 @@ internal sealed class JsonAnswerTests
         await texts.AnswerAsync("destination-list", "destination", "list");
         await texts.AnswerAsync("destination-show", "destination", "show", "files");
         await texts.AnswerAsync("destination-test", "destination", "test", "files");
+        await texts.AnswerAsync("destination-edit", "destination", "edit", "files", "--set", "mounted=false");
         await texts.AnswerAsync("keys-rotate", "keys", "rotate");
         await texts.AnswerAsync(
             "export-create", "export", "create", "events", "--destination", "files", "--table", "events", "--cursor-column", "at", "--key", "id",

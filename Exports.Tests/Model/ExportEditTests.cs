@@ -76,6 +76,18 @@ internal sealed class ExportEditTests
     }
 
     [Test]
+    public async Task The_table_stays_once_there_are_runs_where_it_is_a_part_of_the_place()
+    {
+        await using var database = await TestDatabase.NewAsync();
+        var export = await ModelFixture.NewHourlyAsync(database);
+        await database.Control.StartAsync(export, ModelFixture.Hour(3), "tester");
+        Assert.That((await database.Exports.EditAsync("hourly", new BatchExportEdit { Model = export.Model with { Table = "events2" } }, "tester")).Model.Table, Is.EqualTo("events2"));
+        await database.Destinations.EditAsync("bucket", new DestinationEdit { Settings = new Dictionary<string, JsonNode?> { ["prefix"] = "lake/{table}" } }, "tester");
+        var refused = await Assert.ThrowsAsync<UserErrorException>(() => database.Exports.EditAsync("hourly", new BatchExportEdit { Model = export.Model }, "tester"));
+        Assert.That(refused!.Setting, Is.EqualTo("table"));
+    }
+
+    [Test]
     public async Task What_is_out_of_range_changes_nothing()
     {
         await using var database = await TestDatabase.NewAsync();

@@ -126,13 +126,9 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
                     Format = edit.Format ?? before.Format,
                     Settings = edit.Settings ?? before.Settings,
                 }).Validate();
-                if (edited.Model.CursorColumn != before.Model.CursorColumn
-                    && await _database.FirstAsync<bool>(transaction, "HasRuns", new { Id = id }, cancellationToken).ConfigureAwait(false))
+                if (await FirmAsync(transaction, before, edited, cancellationToken).ConfigureAwait(false) is { } firm)
                 {
-                    throw new UserErrorException(
-                        "cursor_column",
-                        $"{name} has runs, whose intervals are ranges of {before.Model.CursorColumn}, so its cursor column cannot become {edited.Model.CursorColumn}.",
-                        "Make another export: `exporter export duplicate`, and edit that before it runs.");
+                    throw firm;
                 }
 
                 if (edit.Schedule is { } schedule)
@@ -238,6 +234,27 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
             throw new UserErrorException(
                 "updated_at", $"Somebody has changed {before.Name} at {before.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.");
         }
+    }
+
+    // What cannot become another once there are runs.
+    private async Task<UserErrorException?> FirmAsync(
+        NpgsqlTransaction transaction, BatchExportView before, BatchExport edited, CancellationToken cancellationToken)
+    {
+        const string Advice = "Make another export: `exporter export duplicate`, and edit that before it runs.";
+        if (edited.Model.CursorColumn != before.Model.CursorColumn && await AnswersAsync("HasRuns").ConfigureAwait(false))
+        {
+            return new UserErrorException(
+                "cursor_column",
+                $"{before.Name} has runs, whose intervals are ranges of {before.Model.CursorColumn}, so its cursor column cannot become {edited.Model.CursorColumn}.",
+                Advice);
+        }
+
+        return edited.Model.Table != before.Model.Table && await AnswersAsync("HasRuns").ConfigureAwait(false) && await AnswersAsync("LiesByTable").ConfigureAwait(false)
+            ? new UserErrorException(
+                "table", $"{before.Name} has runs, and the destination's prefix has {{table}}, so what {before.Model.Table} brought would stay beside what another table brings.", Advice)
+            : null;
+
+        Task<bool> AnswersAsync(string question) => _database.FirstAsync<bool>(transaction, question, new { Id = before.BatchExportId }, cancellationToken);
     }
 
     private async Task<BatchExport> RescheduleAsync(

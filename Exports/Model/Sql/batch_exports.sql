@@ -48,6 +48,12 @@ from last l left join engine.schedules s on s.schedule_id = @ScheduleId
 -- Index: run_export.
 select exists (select from exports.run where batch_export_id = @Id)
 
+-- name: LiesByTable
+-- Index: batch_export_pkey, destination_pkey. Whether the source's table is a part of where rows lie.
+select exists (
+  select from exports.batch_export e join exports.destination d using (destination_id), jsonb_each_text(d.settings) s
+  where e.batch_export_id = @Id and s.value like '%{table}%')
+
 -- name: UpdateBatchExport
 -- Index: batch_export_pkey.
 update exports.batch_export
