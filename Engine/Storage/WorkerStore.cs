@@ -53,14 +53,14 @@ internal sealed record BegunStep(int Attempt, int Counted, byte[]? Checkpoint, T
 internal sealed record Surroundings(bool Ready, TimeSpan? DueIn, TimeSpan? ScheduleIn, bool Buffered, bool ToSweep, bool ToCarry);
 
 /// <summary>A worker's statements about itself and the runs that it takes.</summary>
-internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId, QuietConnection? quiet = null)
+internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId, QuietConnection? quiet = null, TimeProvider? time = null)
 {
     private static readonly SqlFile Queues = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/queues.sql");
     private static readonly SqlFile Sql = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/worker.sql");
     // Seconds. A look may wait for a lock, and the lease's renewal with it.
     private const int LongestLook = 2;
     private readonly GuardedClaims _guarded = new(workerId);
-    private readonly ClaimFront _front = new(TimeProvider.System);
+    private readonly ClaimFront _front = new(time ?? TimeProvider.System);
 
     /// <summary>When to claim again after the last claim although nothing happens; null when there is no reason to.</summary>
     public TimeSpan? ClaimAgainIn { get; private set; }
