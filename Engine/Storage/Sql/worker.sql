@@ -156,9 +156,10 @@ select engine.clock(), pg_stat_get_xact_tuples_returned('engine.live_run_ready':
   + pg_stat_get_xact_tuples_returned('engine.live_run_due'::regclass)
 
 -- name: ClaimRuns
--- Index: live_run_ready, in the ranges of ($7, $8) to $9, one after the other (see ClaimFront). Locks: the own worker row FOR KEY SHARE, so that it cannot be swept meanwhile, then live_run rows,
--- skipping locked ones. Takes nothing where NeedsGuard (queues.sql) says so: then limits and turns have to be kept. After
--- PlanForMany (writes.sql): otherwise the planner may sort all that waits.
+-- Index: live_run_ready, in the ranges of ($7, $8) to $9, one after the other (see ClaimFront). Locks: the own worker row FOR KEY
+-- SHARE, so that it cannot be swept meanwhile, then live_run rows, skipping locked ones. Takes nothing where NeedsGuard
+-- (queues.sql) says so: then limits and turns have to be kept. After PlanForMany (writes.sql): otherwise the planner may sort all
+-- that waits.
 with me as materialized (
   select worker_id from engine.worker
   where worker_id = $1 and state = 'active' and lease_until > engine.clock()
