@@ -71,6 +71,23 @@ public sealed class IndexUpkeepTests
         Assert.That(log.Lines.Where(line => line.Level >= LogLevel.Warning), Is.Empty);
     }
 
+    [Test]
+    public async Task A_table_that_vacuum_has_emptied_but_not_cut_is_cut()
+    {
+        await FillAsync(20_000);
+        await _database.ExecuteAsync("delete from engine.live_run");
+        await _database.ExecuteAsync("vacuum (truncate off) engine.live_run");
+        Assert.That(await TableAsync(), Is.GreaterThan(Large));
+        await Eventually.TrueAsync(
+            async () => await _database.ScalarAsync<long>("select n_live_tup from pg_stat_user_tables where relid = 'engine.live_run'::regclass") < 100, "the statistics know it");
+        var upkeep = Upkeep();
+        Assert.That(await upkeep.TidyAsync(default), Is.Zero);
+        Assert.That(await upkeep.TidyAsync(default), Is.Positive);
+        Assert.That(await TableAsync(), Is.LessThan(Large));
+
+        Task<long> TableAsync() => _database.ScalarAsync<long>("select pg_relation_size('engine.live_run')");
+    }
+
     [TestCase(8_000_000, 1_000, 0, ExpectedResult = true)]
     [TestCase(8_000_000, 100_000, 0, ExpectedResult = false, Description = "Much of it may be used")]
     [TestCase(8_000_000, 1_000, 100_000, ExpectedResult = false, Description = "It would soon be as large again")]

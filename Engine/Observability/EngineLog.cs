@@ -32,8 +32,8 @@ internal static partial class EngineLog
     [LoggerMessage(108, LogLevel.Information, "PostgreSQL is reached through a pooler: statements are not prepared, and notifications not listened to, so that new work is found by polling. ListenThrough a direct connection, if that is too slow.")]
     public static partial void BehindPooler(ILogger logger);
 
-    [LoggerMessage(109, LogLevel.Information, "Index {Index} had {Before} MB for {Rows} rows and was rebuilt: {After} MB.")]
-    public static partial void IndexRebuilt(ILogger logger, string index, double before, long rows, double after);
+    [LoggerMessage(109, LogLevel.Information, "{Name} had {Before} MB for {Rows} rows and has {After} MB now.")]
+    public static partial void IndexRebuilt(ILogger logger, string name, double before, long rows, double after);
 
     [LoggerMessage(110, LogLevel.Warning, "Index {Index}, which a rebuild that broke off had left behind, is dropped.")]
     public static partial void LeftoverDropped(ILogger logger, string index);

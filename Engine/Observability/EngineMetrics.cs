@@ -31,7 +31,7 @@ internal sealed class EngineMetrics
         _duration = meter.CreateHistogram<double>("exporter.engine.attempt.duration", "s", "How long attempts took.");
         _occurrences = meter.CreateCounter<long>("exporter.engine.schedule.occurrences", "{occurrence}", "Decisions about occurrences of schedules, by outcome.");
         _scheduleLag = meter.CreateHistogram<double>("exporter.engine.schedule.lag", "s", "How late schedules decided: from when an occurrence was due.");
-        _rebuilt = meter.CreateCounter<long>("exporter.engine.index.rebuilds", "{index}", "Rebuilds of indexes that were large and mostly empty, by outcome.");
+        _rebuilt = meter.CreateCounter<long>("exporter.engine.index.rebuilds", "{index}", "Rebuilds of indexes, and vacuums of tables, that were large and mostly empty, by outcome.");
         Queues = new QueueMeter(meter);
     }
 

@@ -2,13 +2,13 @@ using Npgsql;
 
 namespace Exporter.Engine.Storage;
 
-/// <summary>An index of a table that fills and empties.</summary>
+/// <summary>A table that fills and empties, or an index of one.</summary>
 /// <param name="Name">Its name in the schema engine.</param>
 /// <param name="Bytes">Its size.</param>
 /// <param name="Rows">At most so many rows of the table are alive, as far as vacuum and the statistics know.</param>
 /// <param name="Written">How many rows were written that each need an entry, since the statistics began.</param>
 /// <param name="IsLeftover">Whether a rebuild that broke off has left it behind.</param>
-/// <param name="Rebuild">The statement that rebuilds it.</param>
+/// <param name="Rebuild">The statement that rebuilds it; a table is vacuumed.</param>
 /// <param name="Drop">The statement that drops it.</param>
 internal sealed record TableIndex(string Name, long Bytes, long Rows, long Written, bool IsLeftover, string Rebuild, string Drop)
 {

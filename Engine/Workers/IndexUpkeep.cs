@@ -7,7 +7,7 @@ namespace Exporter.Engine.Workers;
 
 /// <summary>
 /// Rebuilds the indexes of the tables that hold only what is unfinished, when they have become large and then mostly empty: vacuum
-/// makes their pages free, but does not give them back. Not while so much is written that they would soon be as large
+/// makes their pages free, but does not give them back; and vacuums the tables themselves when that has left them large. Not while so much is written that they would soon be as large
 /// again, not while a long transaction would have to be waited for, and one worker at a time.
 /// </summary>
 internal sealed class IndexUpkeep(
@@ -15,6 +15,8 @@ internal sealed class IndexUpkeep(
 {
     private static readonly TimeSpan LongestPause = TimeSpan.FromHours(1);
     private readonly Dictionary<string, long> _written = new(StringComparer.Ordinal);
+    // What did not become smaller, and its size then: it is left alone until it has another one.
+    private readonly Dictionary<string, long> _vain = new(StringComparer.Ordinal);
     private HashSet<string> _transactions = [];
 
     public async Task RunAsync(CancellationToken end)
@@ -40,7 +42,7 @@ internal sealed class IndexUpkeep(
     }
 
     /// <summary>Looks, and does what there is to do. What was written is known from the second look on.</summary>
-    /// <returns>How many indexes were rebuilt or, because they were left over, dropped.</returns>
+    /// <returns>How many tables were vacuumed, and indexes rebuilt or, because they were left over, dropped.</returns>
     public async Task<int> TidyAsync(CancellationToken cancellationToken)
     {
         // Behind a pooler the lock would be left in a session that others use.
@@ -58,7 +60,8 @@ internal sealed class IndexUpkeep(
     }
 
     private List<TableIndex> Due(List<TableIndex> indexes, Dictionary<string, long> before) => indexes.FindAll(index =>
-        index.IsLeftover || (index.Bytes >= options.ReindexFrom && before.TryGetValue(index.Name, out var written) && index.IsMostlyEmpty(written)));
+        index.IsLeftover || (index.Bytes >= options.ReindexFrom && _vain.GetValueOrDefault(index.Name) != index.Bytes
+            && before.TryGetValue(index.Name, out var written) && index.IsMostlyEmpty(written)));
 
     private async Task<(List<TableIndex> Indexes, HashSet<string> Transactions)> LookAsync(CancellationToken cancellationToken)
     {
@@ -115,8 +118,15 @@ internal sealed class IndexUpkeep(
         {
             await IndexStore.ExecuteAsync(connection, index.Rebuild, cancellationToken).ConfigureAwait(false);
             metrics.IndexRebuilt("completed");
-            EngineLog.IndexRebuilt(
-                logger, index.Name, Megabytes(index.Bytes), index.Rows, Megabytes(await IndexStore.SizeAsync(connection, index.Name, cancellationToken).ConfigureAwait(false)));
+            var size = await IndexStore.SizeAsync(connection, index.Name, cancellationToken).ConfigureAwait(false);
+            if (size < index.Bytes)
+            {
+                EngineLog.IndexRebuilt(logger, index.Name, Megabytes(index.Bytes), index.Rows, Megabytes(size));
+            }
+            else
+            {
+                _vain[index.Name] = size;
+            }
         }
         catch (PostgresException) when (!cancellationToken.IsCancellationRequested)
         {
