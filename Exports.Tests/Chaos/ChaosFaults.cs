@@ -51,13 +51,16 @@ internal static class ChaosFaults
 
         var random = new Random(seed);
         var broken = Environment.GetEnvironmentVariable(BrokenVariable) == "1";
+
+        // What is broken on purpose is to be found without other faults, and soon.
+        Func<HttpRequestMessage, Fault> fault = broken ? _ => Fault.None : _ => Choose(random);
         services.AddSingleton<OpenDestination>((destination, format) =>
         {
             var opened = destination.Kind switch
             {
-                "s3" => new S3Destination(DestinationOptions.Read<S3Options>(destination).Validate(), format, new FaultyS3Client(_ => Choose(random))),
+                "s3" => new S3Destination(DestinationOptions.Read<S3Options>(destination).Validate(), format, new FaultyS3Client(fault)),
                 "azure-blob" => new AzureBlobDestination(
-                    DestinationOptions.Read<AzureBlobOptions>(destination).Validate(), format, new FaultyAzureHandler(_ => Choose(random)).Transport),
+                    DestinationOptions.Read<AzureBlobOptions>(destination).Validate(), format, new FaultyAzureHandler(fault).Transport),
                 _ => DestinationKinds.Open(destination, format),
             };
             return broken ? new BrokenDestination(opened, random) : opened;

@@ -133,6 +133,7 @@ internal static class ChaosTargets
     private sealed class PostgresTarget(PostgresServer server) : IChaosTarget
     {
         private readonly FaultProxy _proxy = FaultProxy.Start(server.Parts.Port);
+        private readonly HashSet<string> _appended = [];
         private int _made;
 
         public bool HasManifest => false;
@@ -142,6 +143,11 @@ internal static class ChaosTargets
         public Task<Destination> MakeAsync(string name, string root)
         {
             (string, object?)[] mode = _made++ % 2 == 1 ? [("mode", "merge"), ("key", "id")] : [];
+            if (mode.Length == 0)
+            {
+                _appended.Add(name);
+            }
+
             return Task.FromResult(server.Configured([("port", _proxy.Port), .. mode]) with { Name = name });
         }
 
@@ -166,8 +172,21 @@ internal static class ChaosTargets
                 return;
             }
 
+            if (_appended.Contains(name) && await UntrueAsync(name) is { Count: > 0 } untrue)
+            {
+                throw new InvalidDataException($"_exporter_commits says other rows than there are: {string.Join(", ", untrue)}");
+            }
+
             await File.WriteAllLinesAsync(Path.Combine(root, "rows.jsonl"), await server.ListAsync<string>($"select json_build_object('id', id, 'text', text)::text from \"{name}\""));
         }
+
+        // The query of docs/destinations/postgres.md.
+        private Task<List<string>> UntrueAsync(string name) => server.ListAsync<string>(
+            $"""
+            select c.slice || ': ' || c.rows || ' and ' || count(e._exporter_commit)
+            from _exporter_commits c left join "{name}" e on e._exporter_commit = c.commit_id
+            where c.export = '{name}' group by c.slice, c.rows having count(e._exporter_commit) <> c.rows
+            """);
 
         public async ValueTask DisposeAsync()
         {

@@ -7,7 +7,7 @@ namespace Exporter.Exports.Destinations.AzureBlob;
 /// Repeats a request a few times within seconds. A server that asks for a longer pause is not waited for here, in the midst of an attempt:
 /// the run waits, and its slot is free meanwhile.
 /// </summary>
-internal sealed class ShortRetryPolicy() : RetryPolicy(3, DelayStrategy.CreateExponentialDelayStrategy(TimeSpan.FromMilliseconds(500), LongestPause))
+internal sealed class ShortRetryPolicy() : RetryPolicy(3, DelayStrategy.CreateExponentialDelayStrategy(TimeSpan.FromMilliseconds(200), LongestPause))
 {
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
 
