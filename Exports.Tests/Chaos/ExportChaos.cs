@@ -191,6 +191,11 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
 
     private async Task FaultAsync()
     {
+        foreach (var target in _targets.Values)
+        {
+            target.Break(_random);
+        }
+
         var victim = _random.Next(Workers);
         switch (_random.Next(6))
         {
@@ -210,11 +215,6 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
                 break;
             case 2:
                 _proxy!.CutAll();
-                foreach (var target in _targets.Values)
-                {
-                    target.Break(_random);
-                }
-
                 break;
             default:
                 _proxy!.TruncateAfter(_random.Next(1_000, 400_000));

@@ -16,11 +16,12 @@ namespace Exporter.Exports.Testing;
 public sealed class LocalAzurite : IAsyncDisposable
 {
     private const string Program = "azurite/node_modules/azurite/dist/src/blob/main.js";
+    private const string Node = "node/bin/node";
 
     // Its input ends with the process that started it.
     private const string Guard = """
         cd "$DIR"
-        node "$PROGRAM" --blobHost 127.0.0.1 --blobPort "$PORT" --inMemoryPersistence --silent --skipApiVersionCheck --disableTelemetry $SECURITY >"$DIR/log" 2>&1 &
+        "$NODE" "$PROGRAM" --blobHost 127.0.0.1 --blobPort "$PORT" --inMemoryPersistence --silent --skipApiVersionCheck --disableTelemetry $SECURITY >"$DIR/log" 2>&1 &
         server=$!
         while read -r line; do :; done
         kill -9 $server 2>/dev/null
@@ -56,13 +57,18 @@ public sealed class LocalAzurite : IAsyncDisposable
 
     private static async Task<LocalAzurite> StartAsync(string scheme, string security, CancellationToken cancellationToken)
     {
-        var program = ToolFolder.Candidates(Program).FirstOrDefault(File.Exists)
-            ?? throw new FileNotFoundException("Azurite was not found. Run `.ci/install-tools --s3`; it needs node 20 or newer with npm.");
+        var (program, node) = (ToolFolder.Candidates(Program).FirstOrDefault(File.Exists), ToolFolder.Candidates(Node).FirstOrDefault(File.Exists));
+        if (program is null || node is null)
+        {
+            throw new FileNotFoundException("Azurite was not found. Run `.ci/install-tools --s3`, which fetches it with the Node that it runs on.");
+        }
+
         var server = new LocalAzurite(scheme);
         try
         {
             server._process = GuardedProcess.Start(Guard, new Dictionary<string, string>
             {
+                ["NODE"] = Path.GetFullPath(node),
                 ["PROGRAM"] = Path.GetFullPath(program),
                 ["PORT"] = server.Endpoint.Port.ToString(CultureInfo.InvariantCulture),
                 ["DIR"] = server._directory,
