@@ -96,8 +96,27 @@ public sealed class DestinationKillTests
         Assert.That(await FoundAsync(), Is.EqualTo(1));
     }
 
-    private ChaosProcess StartWorker(string? death = null) => ChaosProcess.StartLogged(
-        null, new Dictionary<string, string> { [MortalDestination.DeathVariable] = death ?? "" }, _database.ConnectionString, _source, _database.Key);
+    [Test]
+    public async Task A_commit_that_forgets_what_was_committed_is_found_by_the_count()
+    {
+        var runId = await StartRunAsync("postgres");
+        await using (var doomed = StartWorker($"{nameof(DestinationMoment.Committed)}:3:KILL", forgetful: true))
+        {
+            Assert.That(await doomed.ExitAsync(), Is.EqualTo(Killed));
+        }
+
+        await using var heir = StartWorker(forgetful: true);
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(90));
+        await _database.Engine.ResultAsync<JsonObject>(runId, deadline.Token);
+        Assert.That(await _postgres.ScalarAsync<long>("select count(*) from events"), Is.GreaterThan(Rows));
+    }
+
+    private ChaosProcess StartWorker(string? death = null, bool forgetful = false) => ChaosProcess.StartLogged(
+        null,
+        new Dictionary<string, string> { [MortalDestination.DeathVariable] = death ?? "", [MortalDestination.ForgetfulVariable] = forgetful ? "1" : "" },
+        _database.ConnectionString,
+        _source,
+        _database.Key);
 
     private Task<long> CommittedAsync() => _database.ScalarAsync<long>("select count(*) from exports.slices where state = 'committed'");
 

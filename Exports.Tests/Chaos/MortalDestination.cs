@@ -24,11 +24,16 @@ internal enum DestinationMoment
     Committed,
 }
 
-/// <summary>A destination in whose slices the process kills or freezes itself, told by its environment.</summary>
-internal sealed class MortalDestination(IDestination inner, Action<DestinationMoment> at) : IDestination
+/// <summary>
+/// A destination in whose slices the process kills or freezes itself, told by its environment. And the switch that breaks the commit:
+/// forgetful, every attempt of a slice is another slice to the destination, so that it neither finds nor replaces nor refuses any.
+/// </summary>
+internal sealed class MortalDestination(IDestination inner, Action<DestinationMoment> at, bool forgetful) : IDestination
 {
     /// <summary>MOMENT:TIMES:SIGNAL, such as Written:3:KILL.</summary>
     public const string DeathVariable = "CHAOS_DESTINATION_DEATH";
+
+    public const string ForgetfulVariable = "CHAOS_FORGETFUL";
 
     public bool TakesSourceTypes => inner.TakesSourceTypes;
 
@@ -37,17 +42,18 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
     public static void AddTo(IServiceCollection services)
     {
         var death = Environment.GetEnvironmentVariable(DeathVariable)?.Split(':') ?? [];
-        if (death.Length != 3)
+        var forgetful = Environment.GetEnvironmentVariable(ForgetfulVariable) == "1";
+        if (death.Length != 3 && !forgetful)
         {
             return;
         }
 
-        var left = int.Parse(death[1], CultureInfo.InvariantCulture);
-        services.AddSingleton<OpenDestination>((destination, format) => new MortalDestination(DestinationKinds.Open(destination, format), Pass));
+        var left = death.Length == 3 ? int.Parse(death[1], CultureInfo.InvariantCulture) : 0;
+        services.AddSingleton<OpenDestination>((destination, format) => new MortalDestination(DestinationKinds.Open(destination, format), Pass, forgetful));
 
         void Pass(DestinationMoment moment)
         {
-            if (moment.ToString() == death[0] && Interlocked.Decrement(ref left) == 0)
+            if (death.Length == 3 && moment.ToString() == death[0] && Interlocked.Decrement(ref left) == 0)
             {
                 _ = Signal(Environment.ProcessId, death[2] == "KILL" ? 9 : 19);
             }
@@ -56,16 +62,19 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
 
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) => inner.CheckAsync(cancellationToken);
 
-    public Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken) => inner.ResumeSliceAsync(address, cancellationToken);
+    public async Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken) =>
+        forgetful ? null : await inner.ResumeSliceAsync(address, cancellationToken);
 
     public async Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken)
     {
-        var sink = await inner.OpenSliceAsync(address, schema, cancellationToken);
+        var slice = forgetful ? address with { Slice = Random.Shared.Next(), StepKey = null } : address;
+        var sink = await inner.OpenSliceAsync(slice, schema, cancellationToken);
         at(DestinationMoment.Opened);
-        return new Sink(sink, at);
+        return new Sink(sink, at, address.Slice);
     }
 
-    public Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken) => inner.FinishAsync(manifest, cancellationToken);
+    public Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken) =>
+        forgetful ? Task.CompletedTask : inner.FinishAsync(manifest, cancellationToken);
 
     public Task DiscardSliceAsync(SliceAddress address, CancellationToken cancellationToken) => inner.DiscardSliceAsync(address, cancellationToken);
 
@@ -80,7 +89,7 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static extern int Signal(int process, int signal);
 
-    private sealed class Sink(ISliceSink inner, Action<DestinationMoment> at) : ISliceSink
+    private sealed class Sink(ISliceSink inner, Action<DestinationMoment> at, int slice) : ISliceSink
     {
         public long BytesSent => inner.BytesSent;
 
@@ -97,7 +106,7 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
             at(DestinationMoment.Committing);
             var receipt = await inner.CommitAsync(cancellationToken);
             at(DestinationMoment.Committed);
-            return receipt;
+            return receipt with { Slice = slice };
         }
 
         public ValueTask DisposeAsync() => inner.DisposeAsync();

@@ -36,10 +36,10 @@ internal sealed class AzureBlobOptions
         Description = "Block blobs in a container of Azure Blob Storage.",
         Settings =
         [
-            new(AccountSetting, SettingType.Text, "The storage account's name.") { Required = true },
-            new(ContainerSetting, SettingType.Text, "The container; it must be there.") { Required = true },
-            new(PrefixSetting, SettingType.Text, $"Folders in the container, separated by slashes, with places such as {{year}}: {SliceKeys.Places}. Default none."),
-            new(EndpointSetting, SettingType.Text, "The URL of the account's blob service, for other clouds, private addresses and emulators. Default https://ACCOUNT.blob.core.windows.net."),
+            new(AccountSetting, SettingType.Text, "The storage account's name.") { Required = true, Place = true },
+            new(ContainerSetting, SettingType.Text, "The container; it must be there.") { Required = true, Place = true },
+            new(PrefixSetting, SettingType.Text, $"Folders in the container, separated by slashes, with places such as {{year}}: {SliceKeys.Places}. Default none.") { Place = true },
+            new(EndpointSetting, SettingType.Text, "The URL of the account's blob service, for other clouds, private addresses and emulators. Default https://ACCOUNT.blob.core.windows.net.") { Place = true },
             new(AccountKeySetting, SettingType.Text, "A key of the account. Default the identity of the machine.") { Secret = true, Asked = true },
             new(SasTokenSetting, SettingType.Text, "A shared access signature, in place of a key.") { Secret = true, Asked = true },
             new(TenantSetting, SettingType.Text, "The directory of the application that client_id names, with client_secret."),
