@@ -4,16 +4,11 @@ using Exporter.Exports.Model;
 namespace Exporter.Exports.Tests.Destinations;
 
 /// <summary>
-/// What every destination of tables promises: <see cref="DestinationContract"/> in rows instead of files. A destination's own fixture
+/// What every destination of tables promises, as <see cref="DestinationContract"/> says it of files. A destination's own fixture
 /// says how to reach it, and adds what is its own.
 /// </summary>
-public abstract class TableContract
+public abstract class TableContract : SliceContract
 {
-    private const string Export = "events";
-    private readonly List<IDestination> _open = [];
-
-    private static DataInterval Day { get; } = IntervalOf(1);
-
     /// <summary>A new instance at the same place, as a new process would make it.</summary>
     protected abstract IDestination Make();
 
@@ -23,16 +18,14 @@ public abstract class TableContract
     /// <summary>What an export leaves besides its rows; empty after a check.</summary>
     protected abstract Task<IReadOnlyList<string>> LeftoversAsync();
 
-    [TearDown]
-    public async Task CloseAsync()
-    {
-        foreach (var destination in _open)
-        {
-            await destination.DisposeAsync();
-        }
+    // The table itself, and what says which of its rows are whose.
+    protected override bool KeepsWhatIsGivenUp => true;
 
-        _open.Clear();
-    }
+    protected override IDestination Make(FormatOptions format) => Make();
+
+    protected override Task<IReadOnlyList<string>> VisibleAsync() => ValuesAsync(Export);
+
+    protected override Task<IReadOnlyList<string>> HiddenAsync() => LeftoversAsync();
 
     [Test]
     public async Task Rows_of_a_slice_appear_with_its_commit_and_not_before()
@@ -184,16 +177,6 @@ public abstract class TableContract
     }
 
     [Test]
-    public async Task Finishing_again_changes_nothing()
-    {
-        var manifest = Manifest(await ExportAsync(Open(), Slice(0), "a"));
-        await Open().FinishAsync(manifest, CancellationToken.None);
-        await Open().FinishAsync(manifest, CancellationToken.None);
-
-        Assert.That(await ValuesAsync(Export), Is.EqualTo(new[] { "a" }));
-    }
-
-    [Test]
     public async Task A_run_does_not_end_well_when_a_slice_is_not_there()
     {
         var receipt = await ExportAsync(Open(), Slice(0), "a");
@@ -239,72 +222,5 @@ public abstract class TableContract
 
         Assert.That(await ValuesAsync(Export), Is.EqualTo(new[] { "a", "other day" }));
         Assert.That(await ValuesAsync(Export + "2"), Is.EqualTo(new[] { "other export" }));
-    }
-
-    [Test]
-    public async Task A_check_passes_step_by_step_and_leaves_nothing_behind()
-    {
-        var results = await Open().CheckAsync(CancellationToken.None).ToListAsync();
-
-        Assert.That(results.Select(result => result.Step), Is.EqualTo(new[] { "connect", "permissions", "write", "read back", "clean up" }));
-        Assert.That(results, Has.All.Property(nameof(CheckResult.Ok)).True);
-        Assert.That(await LeftoversAsync(), Is.Empty);
-    }
-
-    [Test]
-    public async Task A_cancelled_commit_is_a_cancellation_and_leaves_nothing_half()
-    {
-        using var cancelled = new CancellationTokenSource();
-        await using (var sink = await Open().OpenSliceAsync(Slice(0), SliceRows.Schema, CancellationToken.None))
-        {
-            await WriteAsync(sink, "a");
-            await cancelled.CancelAsync();
-            Assert.That(() => sink.CommitAsync(cancelled.Token), Throws.InstanceOf<OperationCanceledException>());
-        }
-
-        Assert.That(await ValuesAsync(Export), Is.Empty);
-    }
-
-    /// <summary>The address of a slice of the contract's export and day.</summary>
-    protected static SliceAddress Slice(int number, int attempt = 1, long token = 1, string? step = null) =>
-        new(Export, Day, number, attempt, token) { StepKey = step };
-
-    /// <summary>Writes the rows of a slice and commits it.</summary>
-    protected static async Task<SliceReceipt> ExportAsync(IDestination destination, SliceAddress address, params string[] values)
-    {
-        ArgumentNullException.ThrowIfNull(destination);
-        await using var sink = await destination.OpenSliceAsync(address, SliceRows.Schema, CancellationToken.None);
-        await WriteAsync(sink, values);
-        return await sink.CommitAsync(CancellationToken.None);
-    }
-
-    /// <summary>Writes one batch.</summary>
-    protected static async Task WriteAsync(ISliceSink sink, params string[] values)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        using var batch = SliceRows.Batch(values);
-        await sink.WriteAsync(batch, CancellationToken.None);
-    }
-
-    /// <summary>What a run of these slices ends with.</summary>
-    protected static RunManifest Manifest(params SliceReceipt[] slices) =>
-        new() { Export = Export, Interval = Day, RunId = Guid.NewGuid(), Slices = slices };
-
-    /// <summary>A new instance, disposed of at the test's end.</summary>
-    protected IDestination Open()
-    {
-        var destination = Make();
-        _open.Add(destination);
-        return destination;
-    }
-
-    private static DataInterval IntervalOf(int day) => new(
-        new DateTimeOffset(2026, 1, day, 0, 0, 0, TimeSpan.Zero), new DateTimeOffset(2026, 1, day + 1, 0, 0, 0, TimeSpan.Zero));
-
-    private static string Noise(int seed, int length)
-    {
-        var bytes = new byte[length / 2];
-        new Random(seed).NextBytes(bytes);
-        return Convert.ToHexString(bytes);
     }
 }
