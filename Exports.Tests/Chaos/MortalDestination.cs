@@ -93,6 +93,8 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
     {
         public long BytesSent => inner.BytesSent;
 
+        public long BytesKept => inner.BytesKept;
+
         public void Note(string note) => inner.Note(note);
 
         public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)

@@ -75,6 +75,10 @@ public sealed class WebhookRunTests
         // With two slices side by side, four of each: some were answered just before, and that was not written down yet.
         Assert.That(_server.Repeats, Is.GreaterThan(0).And.LessThanOrEqualTo(inOrder ? 1 : 8), $"of {before} messages");
         Assert.That(onTheirWay, Is.LessThanOrEqualTo(inOrder ? 1 : 4));
+        var sent = await _database.ScalarAsync<long>("select sum(sent_bytes) from exports.slice_attempts where state = 'committed'");
+        var resent = await _database.ScalarAsync<long>("select sum(resent_bytes) from exports.slices");
+        Assert.That(sent, Is.GreaterThan(0));
+        Assert.That(resent, Is.LessThanOrEqualTo(8 * _server.Calls.Max(call => call.Body.Length)), "what was acknowledged is not sent again");
         if (inOrder)
         {
             var numbers = _server.Rows().Select(row => JsonNode.Parse(row)!["timestamp"]!.GetValue<string>()).ToList();

@@ -29,6 +29,10 @@ internal sealed class WebhookSliceSink : ISliceSink
         _lanes = [.. endpoints.Select(endpoint => new DeliveryLane(endpoint, _log, options, _closing.Token))];
     }
 
+    public long BytesSent => _lanes.Sum(lane => lane.BytesSent);
+
+    public long BytesKept => _lanes.Sum(lane => lane.BytesKept);
+
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_ended, this);
