@@ -35,6 +35,8 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
 
     public const string ForgetfulVariable = "CHAOS_FORGETFUL";
 
+    public RowOrder Order => inner.Order;
+
     public bool TakesSourceTypes => inner.TakesSourceTypes;
 
     public bool TakesNestedValues => inner.TakesNestedValues;
