@@ -149,7 +149,7 @@ public sealed class S3WireTests
     public async Task An_answer_of_amazons_names_the_setting(int status, string code, string setting)
     {
         _wire.Answer = _ => (status, "Content-Type: application/xml", $"<Error><Code>{code}</Code><Message>no</Message></Error>");
-        await using var destination = Open();
+        await using var destination = Open(("chunked", setting == "chunked"));
         var last = (await destination.CheckAsync(CancellationToken.None).ToListAsync())[^1];
 
         Assert.That((last.Step, last.Ok), Is.EqualTo(("connect", false)));

@@ -37,6 +37,9 @@ internal static class S3Errors
             options.StorageClass is null ? S3Options.EncryptionSetting : S3Options.StorageClassSetting,
             $"{Place(options)} does not store objects as {string.Join(", ", new[] { options.Encryption, options.StorageClass }.OfType<string>())}: {error.ErrorCode}.",
             "Use an encryption and a storage class that the server has, or leave them out."),
+
+        // Of a body that was signed as one piece it says that other bytes arrived.
+        "XAmzContentSHA256Mismatch" when !options.IsChunked => new(ErrorKind.Transient, $"What arrived at {Place(options)} was not what was sent: {error.Message}"),
         _ => SortByCode(error, options),
     };
 
