@@ -15,7 +15,7 @@ RESTORE := $(if $(CI),--locked-mode)
 .PHONY: help tools build demo dev test format api s3-compat bench-export bench-engine soak-engine chaos chaos-export stale-writes clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 tools: ## Install what is missing for demo and dev: PostgreSQL and ClickHouse
 	@.ci/install-tools
