@@ -45,7 +45,7 @@ s3-compat: build ## Try what the S3 destination asks of a server at Ceph 16, Cep
 	@.ci/install-tools --s3-compat
 	@$(EXPORT_TESTS) s3-compat $(if $(EXPORTER_TOOLS),$(EXPORTER_TOOLS),.tools)
 
-bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all); DESTINATION=files, s3, webhook or postgres alone
+bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all); DESTINATION=files, s3, azure-blob, webhook or postgres alone
 	@.ci/install-tools --s3
 	@$(EXPORT_TESTS) bench $(if $(DESTINATION),destination=$(DESTINATION)) $(if $(filter command line environment,$(origin ROWS)),rows=$(ROWS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(WORKS),works=$(WORKS))
 
@@ -58,7 +58,7 @@ soak-engine: tools build ## Half load for MINUTES (15) beside an analytical quer
 chaos: tools build ## Break workers, connections and PostgreSQL for CYCLES (60) or SECONDS, from a SEED; count what was lost or done twice
 	@$(ENGINE_TESTS) chaos $(if $(CYCLES),cycles=$(CYCLES)) $(if $(CHAOS_SECONDS),seconds=$(CHAOS_SECONDS)) $(if $(SEED),seed=$(SEED))
 
-chaos-export: build ## Break workers, ClickHouse and destinations under EXPORTS (100) exports, or in CYCLES with DESTINATION=files, s3 or webhook, from a SEED; count every row where it lies
+chaos-export: build ## Break workers, ClickHouse and destinations under EXPORTS (100) exports, or in CYCLES with DESTINATION=files, s3, azure-blob, postgres or webhook, from a SEED; count every row where it lies
 	@.ci/install-tools --s3
 	@$(EXPORT_TESTS) chaos-export $(if $(EXPORTS),exports=$(EXPORTS)) $(if $(DESTINATION),destination=$(DESTINATION)) $(if $(CYCLES),cycles=$(CYCLES)) $(if $(SEED),seed=$(SEED))
 

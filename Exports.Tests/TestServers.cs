@@ -14,6 +14,7 @@ public sealed class TestServers
     private static LocalPostgres? _postgres;
     private static LocalClickHouse? _clickHouse;
     private static LocalS3? _s3;
+    private static LocalAzurite? _azurite;
 
     /// <summary>The connection string of a new, empty PostgreSQL database.</summary>
     public static async Task<string> NewPostgresAsync() => MigratedTemplate.Small(await LocalPostgres.CreateDatabaseAsync(await PostgresAsync()));
@@ -28,12 +29,16 @@ public sealed class TestServers
     /// <summary>The test run's S3 server; use a bucket of your own in it.</summary>
     public static Task<LocalS3> S3Async() => StartedAsync(() => _s3, async () => _s3 = await LocalS3.StartAsync());
 
+    /// <summary>The test run's Azure Blob Storage; use a container of your own in it.</summary>
+    public static Task<LocalAzurite> AzuriteAsync() => StartedAsync(() => _azurite, async () => _azurite = await LocalAzurite.StartAsync());
+
     [OneTimeTearDown]
     public async Task EndAsync()
     {
         await (_postgres?.DisposeAsync() ?? ValueTask.CompletedTask);
         await (_clickHouse?.DisposeAsync() ?? ValueTask.CompletedTask);
         await (_s3?.DisposeAsync() ?? ValueTask.CompletedTask);
+        await (_azurite?.DisposeAsync() ?? ValueTask.CompletedTask);
     }
 
     private static async Task<string> PostgresAsync() => Environment.GetEnvironmentVariable("EXPORTER_POSTGRES") is { Length: > 0 } server

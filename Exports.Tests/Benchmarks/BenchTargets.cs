@@ -23,6 +23,7 @@ internal static class BenchTargets
     {
         ["files"] = folder => Task.FromResult(Files(folder)),
         ["s3"] = async _ => new S3Target(await LocalS3.StartAsync()),
+        ["azure-blob"] = async _ => new AzureTarget(await LocalAzurite.StartAsync()),
         ["webhook"] = async _ => await WebhookTarget.StartAsync(),
     };
 
@@ -59,6 +60,19 @@ internal static class BenchTargets
             Kind = "s3",
             Settings = new() { ["bucket"] = await server.CreateBucketAsync(), ["endpoint"] = server.Endpoint.ToString() },
             Secrets = new Dictionary<string, string> { ["access_key"] = server.AccessKey, ["secret_key"] = server.SecretKey },
+        };
+
+        public ValueTask DisposeAsync() => server.DisposeAsync();
+    }
+
+    private sealed class AzureTarget(LocalAzurite server) : IBenchTarget
+    {
+        public async Task<Destination> NewAsync() => new()
+        {
+            Name = "azure-blob",
+            Kind = "azure-blob",
+            Settings = new() { ["account"] = LocalAzurite.Account, ["container"] = await server.CreateContainerAsync(), ["endpoint"] = server.Endpoint.ToString() },
+            Secrets = new Dictionary<string, string> { ["account_key"] = LocalAzurite.AccountKey },
         };
 
         public ValueTask DisposeAsync() => server.DisposeAsync();

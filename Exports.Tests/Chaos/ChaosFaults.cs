@@ -1,6 +1,7 @@
 using System.Globalization;
 using Apache.Arrow;
 using Exporter.Exports.Destinations;
+using Exporter.Exports.Destinations.AzureBlob;
 using Exporter.Exports.Destinations.S3;
 using Exporter.Exports.Model;
 using Exporter.Exports.Pipeline;
@@ -17,7 +18,7 @@ internal static class ChaosFaults
     public const string BrokenVariable = "CHAOS_BROKEN";
     public const string LeaseVariable = "CHAOS_LEASE";
 
-    /// <summary>A file that grows by a byte for every fault that S3's client was made to see.</summary>
+    /// <summary>A file that grows by a byte for every fault that a destination's client was made to see.</summary>
     public const string CountVariable = "CHAOS_COUNT";
 
     // Of every allocation that ClickHouse makes for a query: about one query in twenty is refused.
@@ -50,11 +51,18 @@ internal static class ChaosFaults
 
         var random = new Random(seed);
         var broken = Environment.GetEnvironmentVariable(BrokenVariable) == "1";
+
+        // What is broken on purpose is to be found without other faults, and soon.
+        Func<HttpRequestMessage, Fault> fault = broken ? _ => Fault.None : _ => Choose(random);
         services.AddSingleton<OpenDestination>((destination, format) =>
         {
-            var opened = destination.Kind == "s3"
-                ? new S3Destination(DestinationOptions.Read<S3Options>(destination).Validate(), format, new FaultyS3Client(_ => Choose(random)))
-                : DestinationKinds.Open(destination, format);
+            var opened = destination.Kind switch
+            {
+                "s3" => new S3Destination(DestinationOptions.Read<S3Options>(destination).Validate(), format, new FaultyS3Client(fault)),
+                "azure-blob" => new AzureBlobDestination(
+                    DestinationOptions.Read<AzureBlobOptions>(destination).Validate(), format, new FaultyAzureHandler(fault).Transport),
+                _ => DestinationKinds.Open(destination, format),
+            };
             return broken ? new BrokenDestination(opened, random) : opened;
         });
     }

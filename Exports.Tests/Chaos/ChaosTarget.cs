@@ -1,4 +1,6 @@
 using System.Globalization;
+using Azure.Storage.Blobs.Models;
+using Exporter.Engine.Tests.Chaos;
 using Exporter.Exports.Model;
 using Exporter.Exports.Testing;
 using Exporter.Exports.Tests.Destinations;
@@ -18,17 +20,33 @@ internal interface IChaosTarget : IAsyncDisposable
 
     /// <summary>Brings what lies there into the folder: the files, or the rows as <c>rows.jsonl</c>.</summary>
     Task FetchAsync(string name, string root);
+
+    /// <summary>Breaks something on the way to it. Kinds whose clients or servers see faults all the time need no more.</summary>
+    void Break(Random random)
+    {
+    }
+
+    /// <summary>How often that did harm.</summary>
+    long Faults => 0;
 }
+
+/// <summary>The servers that destinations are on, each started when it is asked for.</summary>
+/// <param name="S3">An S3 server.</param>
+/// <param name="Azurite">Azure's blob service.</param>
+/// <param name="NewPostgres">Makes an empty database and answers its connection string.</param>
+internal sealed record ChaosServers(Func<Task<LocalS3>> S3, Func<Task<LocalAzurite>> Azurite, Func<Task<string>> NewPostgres);
 
 /// <summary>The kinds that the chaos knows, by their names.</summary>
 internal static class ChaosTargets
 {
-    public static async Task<IChaosTarget> OpenAsync(string kind, Func<Task<LocalS3>> s3, int seed) => kind switch
+    public static async Task<IChaosTarget> OpenAsync(string kind, ChaosServers servers, int seed) => kind switch
     {
         "files" => new FilesTarget(),
-        "s3" => new S3Target(await s3()),
+        "s3" => new S3Target(await servers.S3()),
+        "azure-blob" => new AzureTarget(await servers.Azurite()),
+        "postgres" => new PostgresTarget(PostgresServer.Of(await servers.NewPostgres())),
         "webhook" => await WebhookTarget.OpenAsync(seed),
-        _ => throw new ArgumentException($"destination={kind} is not known: files, s3, webhook."),
+        _ => throw new ArgumentException($"destination={kind} is not known: files, s3, azure-blob, postgres, webhook."),
     };
 
     private sealed class FilesTarget : IChaosTarget
@@ -75,6 +93,106 @@ internal static class ChaosTargets
         }
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
+    private sealed class AzureTarget(LocalAzurite azurite) : IChaosTarget
+    {
+        private readonly Dictionary<string, string> _containers = [];
+
+        public bool HasManifest => true;
+
+        public async Task<Destination> MakeAsync(string name, string root)
+        {
+            _containers[name] = await azurite.CreateContainerAsync();
+            return new Destination
+            {
+                Name = name, Kind = "azure-blob",
+                Settings = new()
+                {
+                    ["account"] = LocalAzurite.Account, ["container"] = _containers[name], ["endpoint"] = azurite.Endpoint.ToString(), ["block_size"] = 1024 * 1024,
+                },
+                Secrets = new Dictionary<string, string> { ["account_key"] = LocalAzurite.AccountKey },
+            };
+        }
+
+        public async Task FetchAsync(string name, string root)
+        {
+            var container = azurite.Client().GetBlobContainerClient(_containers[name]);
+            await foreach (var found in container.GetBlobsAsync(new GetBlobsOptions()))
+            {
+                var path = Path.Combine(root, found.Name);
+                Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+                await container.GetBlobClient(found.Name).DownloadToAsync(path);
+            }
+        }
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
+    /// <summary>A database behind a proxy that cuts connections, also those over which a commit was sent. Exports append and merge in turn.</summary>
+    private sealed class PostgresTarget(PostgresServer server) : IChaosTarget
+    {
+        private readonly FaultProxy _proxy = FaultProxy.Start(server.Parts.Port);
+        private readonly HashSet<string> _appended = [];
+        private int _made;
+
+        public bool HasManifest => false;
+
+        public long Faults => _proxy.Cuts;
+
+        public Task<Destination> MakeAsync(string name, string root)
+        {
+            (string, object?)[] mode = _made++ % 2 == 1 ? [("mode", "merge"), ("key", "id")] : [];
+            if (mode.Length == 0)
+            {
+                _appended.Add(name);
+            }
+
+            return Task.FromResult(server.Configured([("port", _proxy.Port), .. mode]) with { Name = name });
+        }
+
+        public void Break(Random random)
+        {
+            if (random.Next(2) == 0)
+            {
+                _proxy.CutAll();
+                return;
+            }
+
+            var trap = new FaultTrap(FaultMoment.AnswerLost, "_exporter_commits", "COMMIT");
+            _proxy.Set(trap);
+            _ = trap.Sprung.ContinueWith(_ => trap.Release(), TaskScheduler.Default);
+        }
+
+        public async Task FetchAsync(string name, string root)
+        {
+            // None of an export that did not come so far.
+            if (await server.ScalarAsync<string?>($"select to_regclass('public.\"{name}\"')::text") is null)
+            {
+                return;
+            }
+
+            if (_appended.Contains(name) && await UntrueAsync(name) is { Count: > 0 } untrue)
+            {
+                throw new InvalidDataException($"_exporter_commits says other rows than there are: {string.Join(", ", untrue)}");
+            }
+
+            await File.WriteAllLinesAsync(Path.Combine(root, "rows.jsonl"), await server.ListAsync<string>($"select json_build_object('id', id, 'text', text)::text from \"{name}\""));
+        }
+
+        // The query of docs/destinations/postgres.md.
+        private Task<List<string>> UntrueAsync(string name) => server.ListAsync<string>(
+            $"""
+            select c.slice || ': ' || c.rows || ' and ' || count(e._exporter_commit)
+            from _exporter_commits c left join "{name}" e on e._exporter_commit = c.commit_id
+            where c.export = '{name}' group by c.slice, c.rows having count(e._exporter_commit) <> c.rows
+            """);
+
+        public async ValueTask DisposeAsync()
+        {
+            await _proxy.DisposeAsync();
+            await server.DisposeAsync();
+        }
     }
 
     /// <summary>A receiver that now and then refuses, asks for a pause, or breaks the connection before or after it has taken the rows.</summary>

@@ -47,9 +47,10 @@ internal sealed record ExportChaosSettings
 
 /// <summary>
 /// Exports with random intervals, slices, formats and destinations, while workers are killed and frozen, connections to ClickHouse are cut
-/// in mid-stream, ClickHouse refuses memory and S3 answers 503. At the end every row is counted where it lies.
+/// in mid-stream, ClickHouse refuses memory and destinations refuse requests, lose answers and connections. At the end every row is counted where
+/// it lies.
 /// </summary>
-internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase database, LocalClickHouse clickHouse, Func<Task<LocalS3>> s3) : IAsyncDisposable
+internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase database, LocalClickHouse clickHouse, ChaosServers servers) : IAsyncDisposable
 {
     private const int Workers = 2;
     private const int RowsPerHour = 2_000;
@@ -98,7 +99,7 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
         var verdict = new ExportChaosVerdict(settings with { Exports = exports.Count }, database, clickHouse, $"{_name}.events")
         {
             Cycles = _cycles, Kills = _kills, Freezes = _freezes, Cuts = _proxy!.Cuts,
-            S3Faults = Directory.EnumerateFiles(_folder, "faults-*").Sum(file => new FileInfo(file).Length),
+            DestinationFaults = Directory.EnumerateFiles(_folder, "faults-*").Sum(file => new FileInfo(file).Length) + _targets.Values.Sum(target => target.Faults),
         };
         foreach (var export in exports)
         {
@@ -150,7 +151,7 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
         Directory.CreateDirectory(root);
         if (!_targets.TryGetValue(kind, out var target))
         {
-            _targets[kind] = target = await ChaosTargets.OpenAsync(kind, s3, settings.Seed);
+            _targets[kind] = target = await ChaosTargets.OpenAsync(kind, servers, settings.Seed);
         }
 
         await database.Destinations.CreateAsync(await target.MakeAsync(name, root), "chaos");
@@ -190,6 +191,11 @@ internal sealed class ExportChaos(ExportChaosSettings settings, TestDatabase dat
 
     private async Task FaultAsync()
     {
+        foreach (var target in _targets.Values)
+        {
+            target.Break(_random);
+        }
+
         var victim = _random.Next(Workers);
         switch (_random.Next(6))
         {

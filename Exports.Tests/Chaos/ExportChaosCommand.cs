@@ -24,17 +24,23 @@ internal static class ExportChaosCommand
         await using var postgres = await LocalPostgres.StartAsync(new LocalPostgresOptions { Durable = true });
         await using var clickHouse = await LocalClickHouse.StartAsync();
         LocalS3? s3 = null;
+        LocalAzurite? azurite = null;
         await using var database = TestDatabase.Of(await postgres.CreateDatabaseAsync("chaos"));
         await ExportSchema.MigrateAsync(database.ConnectionString);
         ExportChaosVerdict verdict;
         try
         {
-            await using var chaos = new ExportChaos(settings, database, clickHouse, async () => s3 ??= await LocalS3.StartAsync());
+            await using var chaos = new ExportChaos(
+                settings,
+                database,
+                clickHouse,
+                new ChaosServers(async () => s3 ??= await LocalS3.StartAsync(), async () => azurite ??= await LocalAzurite.StartAsync(), () => postgres.CreateDatabaseAsync()));
             verdict = await chaos.RunAsync();
         }
         finally
         {
             await (s3?.DisposeAsync() ?? ValueTask.CompletedTask);
+            await (azurite?.DisposeAsync() ?? ValueTask.CompletedTask);
         }
 
         foreach (var wrong in verdict.Wrong)

@@ -25,11 +25,22 @@ public sealed class ExportChaosTests
         Assert.That(verdict.IsGood, Is.True, verdict.ToString());
     }
 
+    [TestCase("azure-blob")]
+    [TestCase("postgres")]
+    public async Task Every_row_is_there_once_whatever_happens_to_workers_ClickHouse_and(string destination)
+    {
+        var verdict = await RunAsync(new ExportChaosSettings { Destination = destination, Cycles = 5, Seed = 5, Patience = TimeSpan.FromMinutes(3) });
+        Assert.That(verdict.Wrong, Is.Empty);
+        Assert.That(verdict.IsGood, Is.True, verdict.ToString());
+    }
+
     [TestCase(null)]
     [TestCase("webhook")]
+    [TestCase("azure-blob")]
+    [TestCase("postgres")]
     public async Task A_commit_that_is_broken_on_purpose_is_found(string? destination)
     {
-        var verdict = await RunAsync(new ExportChaosSettings { Destination = destination, Exports = destination is null ? 1 : 2, Seed = 11, Broken = true, Patience = TimeSpan.FromMinutes(2) });
+        var verdict = await RunAsync(new ExportChaosSettings { Destination = destination, Exports = 1, Cycles = destination is null ? null : 2, Seed = 11, Broken = true, Patience = TimeSpan.FromMinutes(2) });
         Assert.That(verdict.IsGood, Is.False);
         Assert.That(verdict.Wrong, destination is null ? Has.Some.Contains("other rows than the source") : Is.Not.Empty);
     }
@@ -102,7 +113,7 @@ public sealed class ExportChaosTests
     private static async Task<ExportChaosVerdict> RunAsync(ExportChaosSettings settings)
     {
         await using var database = await TestDatabase.NewAsync();
-        await using var chaos = new ExportChaos(settings, database, await TestServers.ClickHouseAsync(), TestServers.S3Async);
+        await using var chaos = new ExportChaos(settings, database, await TestServers.ClickHouseAsync(), new ChaosServers(TestServers.S3Async, TestServers.AzuriteAsync, TestServers.NewPostgresAsync));
         var verdict = await chaos.RunAsync();
         TestContext.Out.WriteLine(verdict);
         return verdict;

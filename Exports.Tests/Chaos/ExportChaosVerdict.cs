@@ -31,8 +31,8 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
 
     public long Cuts { get; init; }
 
-    /// <summary>Requests that S3's client was made to see fail.</summary>
-    public long S3Faults { get; init; }
+    /// <summary>Requests and connections to destinations that were made to fail.</summary>
+    public long DestinationFaults { get; init; }
 
     /// <summary>Everything that is not as it must be, in words.</summary>
     public IReadOnlyList<string> Wrong => _wrong;
@@ -109,7 +109,7 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
 
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{settings.Destination ?? "files and s3"}: seed {settings.Seed}, cycles {Cycles}, exports {_exports} of {settings.Exports}, slices {_slices}, rows in the source {_sourceRows}, rows in the destination {_destinationRows}, twice {_twice}, missing {_missing}, kills {Kills}, freezes {Freezes}, cuts {Cuts}, memory limits {_memory}, faults of S3 {S3Faults}, attempts {_attempts} of which {_failed} were lost or failed, bytes sent again {_resent}, wrong {_wrong.Count}");
+        $"{settings.Destination ?? "files and s3"}: seed {settings.Seed}, cycles {Cycles}, exports {_exports} of {settings.Exports}, slices {_slices}, rows in the source {_sourceRows}, rows in the destination {_destinationRows}, twice {_twice}, missing {_missing}, kills {Kills}, freezes {Freezes}, cuts {Cuts}, memory limits {_memory}, faults of the destination {DestinationFaults}, attempts {_attempts} of which {_failed} were lost or failed, bytes sent again {_resent}, wrong {_wrong.Count}");
 
     // Every key once, and with its own text.
     private async Task CompareAsync(ChaosExport export, string folder, long exported)

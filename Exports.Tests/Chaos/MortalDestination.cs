@@ -24,16 +24,11 @@ internal enum DestinationMoment
     Committed,
 }
 
-/// <summary>
-/// A destination in whose slices the process kills or freezes itself, told by its environment. And the switch that breaks the commit:
-/// forgetful, every attempt of a slice is another slice to the destination, so that it neither finds nor replaces nor refuses any.
-/// </summary>
-internal sealed class MortalDestination(IDestination inner, Action<DestinationMoment> at, bool forgetful) : IDestination
+/// <summary>A destination in whose slices the process kills or freezes itself, told by its environment.</summary>
+internal sealed class MortalDestination(IDestination inner, Action<DestinationMoment> at) : IDestination
 {
     /// <summary>MOMENT:TIMES:SIGNAL, such as Written:3:KILL.</summary>
     public const string DeathVariable = "CHAOS_DESTINATION_DEATH";
-
-    public const string ForgetfulVariable = "CHAOS_FORGETFUL";
 
     public RowOrder Order => inner.Order;
 
@@ -44,18 +39,17 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
     public static void AddTo(IServiceCollection services)
     {
         var death = Environment.GetEnvironmentVariable(DeathVariable)?.Split(':') ?? [];
-        var forgetful = Environment.GetEnvironmentVariable(ForgetfulVariable) == "1";
-        if (death.Length != 3 && !forgetful)
+        if (death.Length != 3)
         {
             return;
         }
 
-        var left = death.Length == 3 ? int.Parse(death[1], CultureInfo.InvariantCulture) : 0;
-        services.AddSingleton<OpenDestination>((destination, format) => new MortalDestination(DestinationKinds.Open(destination, format), Pass, forgetful));
+        var left = int.Parse(death[1], CultureInfo.InvariantCulture);
+        services.AddSingleton<OpenDestination>((destination, format) => new MortalDestination(DestinationKinds.Open(destination, format), Pass));
 
         void Pass(DestinationMoment moment)
         {
-            if (death.Length == 3 && moment.ToString() == death[0] && Interlocked.Decrement(ref left) == 0)
+            if (moment.ToString() == death[0] && Interlocked.Decrement(ref left) == 0)
             {
                 _ = Signal(Environment.ProcessId, death[2] == "KILL" ? 9 : 19);
             }
@@ -64,19 +58,16 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
 
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) => inner.CheckAsync(cancellationToken);
 
-    public async Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken) =>
-        forgetful ? null : await inner.ResumeSliceAsync(address, cancellationToken);
+    public Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken) => inner.ResumeSliceAsync(address, cancellationToken);
 
     public async Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken)
     {
-        var slice = forgetful ? address with { Slice = Random.Shared.Next(), StepKey = null } : address;
-        var sink = await inner.OpenSliceAsync(slice, schema, cancellationToken);
+        var sink = await inner.OpenSliceAsync(address, schema, cancellationToken);
         at(DestinationMoment.Opened);
-        return new Sink(sink, at, address.Slice);
+        return new Sink(sink, at);
     }
 
-    public Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken) =>
-        forgetful ? Task.CompletedTask : inner.FinishAsync(manifest, cancellationToken);
+    public Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken) => inner.FinishAsync(manifest, cancellationToken);
 
     public Task DiscardSliceAsync(SliceAddress address, CancellationToken cancellationToken) => inner.DiscardSliceAsync(address, cancellationToken);
 
@@ -91,7 +82,7 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static extern int Signal(int process, int signal);
 
-    private sealed class Sink(ISliceSink inner, Action<DestinationMoment> at, int slice) : ISliceSink
+    private sealed class Sink(ISliceSink inner, Action<DestinationMoment> at) : ISliceSink
     {
         public long BytesSent => inner.BytesSent;
 
@@ -110,7 +101,7 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
             at(DestinationMoment.Committing);
             var receipt = await inner.CommitAsync(cancellationToken);
             at(DestinationMoment.Committed);
-            return receipt with { Slice = slice };
+            return receipt;
         }
 
         public ValueTask DisposeAsync() => inner.DisposeAsync();

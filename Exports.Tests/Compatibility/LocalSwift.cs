@@ -15,7 +15,7 @@ internal sealed class LocalSwift : IAsyncDisposable
     public const string AccessKey = "test:tester";
     public const string SecretKey = "testing";
 
-    // Its folder is built in; caches of names would be memcached's, and without one they are only missing. Nothing writes its log to syslog.
+    // On a busy machine a server that is slow is not given up: then the proxy would answer 503. Its folder is built in; caches of names would be memcached's, and without one they are only missing. Nothing writes its log to syslog.
     private const string Start = """
         set -e
         trap 'kill -KILL $servers 2>/dev/null || true' EXIT
@@ -34,6 +34,9 @@ internal sealed class LocalSwift : IAsyncDisposable
         [app:proxy-server]
         use = egg:swift#proxy
         account_autocreate = true
+        conn_timeout = 10
+        node_timeout = 60
+        error_suppression_limit = 1000000
         [filter:tempauth]
         use = egg:swift#tempauth
         user_test_tester = $SECRET .admin
@@ -102,7 +105,11 @@ internal sealed class LocalSwift : IAsyncDisposable
         var swift = new LocalSwift(new Uri($"http://127.0.0.1:{ports[0]}/"), directory, servers);
         try
         {
-            await swift.AnswersAsync();
+            foreach (var port in ports)
+            {
+                await swift.AnswersAsync(new Uri($"http://127.0.0.1:{port}/"));
+            }
+
             return swift;
         }
         catch
@@ -127,7 +134,7 @@ internal sealed class LocalSwift : IAsyncDisposable
         return ports;
     }
 
-    private async Task AnswersAsync()
+    private async Task AnswersAsync(Uri server)
     {
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
         var clock = Stopwatch.StartNew();
@@ -135,7 +142,7 @@ internal sealed class LocalSwift : IAsyncDisposable
         {
             try
             {
-                using var answer = await http.GetAsync(Endpoint);
+                using var answer = await http.GetAsync(server);
                 return;
             }
             catch (Exception error) when (error is HttpRequestException or TaskCanceledException)

@@ -25,9 +25,10 @@ internal static partial class S3Compat
                 await using var running = await open();
                 columns.Add((name, await TryAllAsync(running.Server)));
             }
-            catch (Exception error) when (error is InvalidOperationException or FileNotFoundException)
+            catch (Exception error)
             {
-                await Console.Error.WriteLineAsync($"  cannot be started: {error.Message}");
+                // The others can still be asked.
+                await Console.Error.WriteLineAsync($"  could not be tried: {error}");
                 complete = false;
             }
         }

@@ -29,6 +29,7 @@ internal sealed class S3Place : IDisposable
                 ServiceURL = server.Endpoint.ToString(),
                 ForcePathStyle = true,
                 AuthenticationRegion = "us-east-1",
+                MaxErrorRetry = 8,
                 RequestChecksumCalculation = RequestChecksumCalculation.WHEN_REQUIRED,
                 ResponseChecksumValidation = ResponseChecksumValidation.WHEN_REQUIRED,
             });

@@ -20,6 +20,9 @@ internal sealed class PostgresServer : IAsyncDisposable
 
     public static async Task<PostgresServer> NewAsync() => new(await TestServers.NewPostgresAsync());
 
+    /// <summary>The database of a connection string.</summary>
+    public static PostgresServer Of(string connectionString) => new(connectionString);
+
     /// <summary>The destination's configuration; a setting with the value null is left out.</summary>
     public Destination Configured(params (string Name, object? Value)[] settings)
     {

@@ -1,3 +1,4 @@
+using Exporter.Exports.Destinations.AzureBlob;
 using Exporter.Exports.Destinations.Files;
 using Exporter.Exports.Destinations.Postgres;
 using Exporter.Exports.Destinations.S3;
@@ -14,6 +15,7 @@ public static class DestinationKinds
     [
         FilesOptions.Kind,
         S3Options.Kind,
+        AzureBlobOptions.Kind,
         PostgresOptions.Kind,
         WebhookOptions.Kind,
     ];

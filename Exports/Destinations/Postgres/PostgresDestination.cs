@@ -36,6 +36,7 @@ internal sealed class PostgresDestination(PostgresOptions options) : IDestinatio
         var columns = await PrepareAsync(connection, target, schema, cancellationToken).ConfigureAwait(false);
         var claim = await ClaimAsync(connection, address, cancellationToken).ConfigureAwait(false);
         target.CheckReplaces(claim.Before);
+        await SliceSessions.EndOlderAsync(connection, address, claim.Id, cancellationToken).ConfigureAwait(false);
         return new PostgresSliceSink(target, address, claim, columns);
     }
 

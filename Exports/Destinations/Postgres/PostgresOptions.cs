@@ -51,7 +51,7 @@ internal sealed record PostgresOptions
             new(HostSetting, SettingType.Text, "The server.") { Required = true, Place = true },
             new(DatabaseSetting, SettingType.Text, "The database; it must be there.") { Required = true, Place = true },
             new(UsernameSetting, SettingType.Text, "The user.") { Required = true },
-            new(PasswordSetting, SettingType.Text, "The user's password. Default none.") { Secret = true },
+            new(PasswordSetting, SettingType.Text, "The user's password. Default none.") { Secret = true, Asked = true },
             new(PortSetting, SettingType.Number, "The port. Default 5432; from 1 to 65535."),
             new(SchemaSetting, SettingType.Text, "The schema of the table, and of the exporter's own tables; it must be there. Default public.") { Place = true },
             new(TableSetting, SettingType.Text, "The table, made if it is missing; {export} stands for the export's name. Default {export}.") { Place = true },

@@ -18,11 +18,14 @@ internal sealed class PostgresSliceSink(PostgresTarget target, SliceAddress addr
     private NpgsqlConnection? _connection;
     private NpgsqlTransaction? _transaction;
     private NpgsqlRawCopyStream? _copy;
+    private Task _ending = Task.CompletedTask;
     private long _rows;
+    private long _bytesSent;
     private string? _note;
     private bool _ended;
 
-    public long BytesSent => _encoder.Length;
+    // Given to the driver, which holds 64 KiB back at most.
+    public long BytesSent => Interlocked.Read(ref _bytesSent);
 
     public void Note(string note) => _note = note;
 
@@ -43,6 +46,7 @@ internal sealed class PostgresSliceSink(PostgresTarget target, SliceAddress addr
             {
                 (var bytes, row) = _encoder.Encode(cells, row, batch.Length, SendBytes);
                 await _copy.WriteAsync(bytes, token).ConfigureAwait(false);
+                Interlocked.Add(ref _bytesSent, bytes.Length);
             }
         }).ConfigureAwait(false);
         _rows += batch.Length;
@@ -87,7 +91,7 @@ internal sealed class PostgresSliceSink(PostgresTarget target, SliceAddress addr
     private async Task<NpgsqlTransaction> BeginAsync(CancellationToken cancellationToken)
     {
         _connection ??= await target.Data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
-        return _transaction ??= await Statements.BeginAsync(_connection, cancellationToken).ConfigureAwait(false);
+        return _transaction ??= await Statements.BeginAsync(_connection, cancellationToken, SliceSessions.NameOf(address, claim.Id)).ConfigureAwait(false);
     }
 
     private async Task<NpgsqlRawCopyStream> BeginCopyAsync(CancellationToken cancellationToken)
@@ -108,10 +112,13 @@ internal sealed class PostgresSliceSink(PostgresTarget target, SliceAddress addr
     // Disposing is how the driver says that the data are complete; errors of the rows come here.
     private async Task EndCopyAsync(CancellationToken cancellationToken)
     {
-        await _copy!.WriteAsync(_encoder.End(), cancellationToken).ConfigureAwait(false);
+        var end = _encoder.End();
+        await _copy!.WriteAsync(end, cancellationToken).ConfigureAwait(false);
+        Interlocked.Add(ref _bytesSent, end.Length);
         var copy = _copy;
         _copy = null;
-        await copy.DisposeAsync().AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
+        _ending = copy.DisposeAsync().AsTask();
+        await _ending.WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
     private async Task MergeAsync(MergeStatements merge, NpgsqlTransaction transaction, CancellationToken cancellationToken)
@@ -128,31 +135,43 @@ internal sealed class PostgresSliceSink(PostgresTarget target, SliceAddress addr
         }
     }
 
-    // What is not committed is rolled back by the server, whatever becomes of this.
+    // What is not committed is rolled back by the server, whatever becomes of this; but it must not keep the table's lock until then.
     private async Task CloseAsync(NpgsqlConnection connection)
     {
+        var closing = RollBackAsync(connection);
         try
         {
-            if (_copy is { } copy)
-            {
-                _copy = null;
-                await copy.CancelAsync().WaitAsync(AbortLimit).ConfigureAwait(false);
-            }
+            await closing.WaitAsync(AbortLimit).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            await EndSessionAsync().ConfigureAwait(false);
+            await closing.WaitAsync(AbortLimit).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
 
-            await (_transaction?.DisposeAsync().AsTask().WaitAsync(AbortLimit) ?? Task.CompletedTask).ConfigureAwait(false);
+    private async Task RollBackAsync(NpgsqlConnection connection)
+    {
+        // Errors: the one that ended this attempt says more. Each of these is tried, whatever became of the one before.
+        await _ending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await (_copy?.CancelAsync() ?? Task.CompletedTask).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await (_transaction?.DisposeAsync().AsTask() ?? Task.CompletedTask).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await connection.DisposeAsync().AsTask().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    // The server is at work on what was sent and does not listen: it is told over another connection.
+    private async Task EndSessionAsync()
+    {
+        using var limit = new CancellationTokenSource(AbortLimit);
+        try
+        {
+            var connection = await target.Data.OpenConnectionAsync(limit.Token).ConfigureAwait(false);
+            await using var closing = connection.ConfigureAwait(false);
+            await SliceSessions.EndOlderAsync(connection, address, claim.Id + 1, limit.Token).ConfigureAwait(false);
         }
         catch (Exception)
         {
-            // The error that ended this attempt says more.
-        }
-
-        try
-        {
-            await connection.DisposeAsync().AsTask().WaitAsync(AbortLimit).ConfigureAwait(false);
-        }
-        catch (Exception)
-        {
-            // The same.
+            // Out of reach; the next attempt of the slice ends the session when it opens it.
         }
     }
 }

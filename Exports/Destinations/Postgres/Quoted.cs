@@ -9,6 +9,9 @@ internal static class Quoted
     /// <summary>Names, separated by commas.</summary>
     public static string Names(IEnumerable<string> names) => string.Join(", ", names.Select(Name));
 
+    /// <summary>A text.</summary>
+    public static string Text(string text) => $"'{text.Replace("'", "''", StringComparison.Ordinal)}'";
+
     /// <summary>A name in a schema.</summary>
     public static string In(string schema, string name) => $"{Name(schema)}.{Name(name)}";
 }

@@ -5,14 +5,16 @@ namespace Exporter.Exports.Destinations.Postgres;
 /// <summary>Statements of one transaction, and what every transaction of the exporter begins with.</summary>
 internal static class Statements
 {
-    /// <summary>A transaction whose commit is durable, and which the server ends when this process is frozen in the middle of it.</summary>
-    public static async Task<NpgsqlTransaction> BeginAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    /// <summary>A transaction whose commit is durable, and which the server ends when this process is frozen between two of its statements.</summary>
+    public static async Task<NpgsqlTransaction> BeginAsync(NpgsqlConnection connection, CancellationToken cancellationToken, string? sessionName = null)
     {
         var transaction = await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
+        var name = sessionName is null ? "" : $"set local application_name = {Quoted.Text(sessionName)};";
         await ExecuteAsync(
             transaction,
-            """
+            $"""
             set local idle_in_transaction_session_timeout = '60s';
+            {name}
             select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'
             """,
             cancellationToken).ConfigureAwait(false);
