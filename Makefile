@@ -12,10 +12,10 @@ ENGINE_TESTS := dotnet exec Engine.Tests/bin/$(CONFIGURATION)/net10.0/Exporter.E
 CHAOS_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 RESTORE := $(if $(CI),--locked-mode)
 
-.PHONY: help tools build demo dev test format api bench-export bench-engine soak-engine chaos chaos-export stale-writes clean
+.PHONY: help tools build demo dev test format api s3-compat bench-export bench-engine soak-engine chaos chaos-export stale-writes clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 tools: ## Install what is missing for demo and dev: PostgreSQL and ClickHouse
 	@.ci/install-tools
@@ -40,7 +40,12 @@ api: ## Write down what is public; the build fails when it is not
 format: ## Bring the code into the format that the build asks for
 	@dotnet format
 
-bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all); DESTINATION=postgres beside psql
+s3-compat: build ## Try what the S3 destination asks of a server at Ceph 16, Ceph 20 and Swift; the table is in docs/destinations/s3.md
+	@.ci/install-tools --s3
+	@.ci/install-tools --s3-compat
+	@$(EXPORT_TESTS) s3-compat $(if $(EXPORTER_TOOLS),$(EXPORTER_TOOLS),.tools)
+
+bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all); DESTINATION=files, s3, azure-blob, webhook or postgres alone
 	@.ci/install-tools --s3
 	@$(EXPORT_TESTS) bench $(if $(DESTINATION),destination=$(DESTINATION)) $(if $(filter command line environment,$(origin ROWS)),rows=$(ROWS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(WORKS),works=$(WORKS))
 

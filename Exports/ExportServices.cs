@@ -50,6 +50,7 @@ public static class ExportServices
         services.TryAddSingleton<SliceExporter>();
         services.TryAddSingleton<ExportPauser>();
         services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);
+        services.TryAddSingleton<DestinationMetrics>();
         services.TryAddScoped<DestinationOfRun>();
         services.TryAddScoped<SliceRounds>();
         return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow)

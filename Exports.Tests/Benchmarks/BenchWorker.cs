@@ -52,15 +52,15 @@ internal sealed class BenchWorker : IAsyncDisposable
 
     /// <summary>Exports an interval to a destination, and measures from the order until the run is completed.</summary>
     /// <param name="interval">Whole days.</param>
-    /// <param name="destination">A new one for each export.</param>
+    /// <param name="destination">Makes a new one for each export.</param>
     /// <param name="times">How many exports of it at once, to destinations of their own.</param>
-    public async Task<Pace> ExportAsync(DataInterval interval, Func<Destination> destination, int times = 1)
+    public async Task<Pace> ExportAsync(DataInterval interval, Func<Task<Destination>> destination, int times = 1)
     {
         var exports = new List<BatchExportView>();
         for (var i = 0; i < times; i++)
         {
             var name = string.Create(CultureInfo.InvariantCulture, $"bench-{_exported++}");
-            await _destinations.CreateAsync(destination() with { Name = name }, "bench");
+            await _destinations.CreateAsync((await destination()) with { Name = name }, "bench");
             exports.Add(await _exports.CreateAsync(
                 new BatchExport
                 {

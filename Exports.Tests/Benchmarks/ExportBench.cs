@@ -26,7 +26,7 @@ internal sealed class ExportBench : IAsyncDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("exporter-bench-").FullName;
     private readonly Dictionary<string, List<Pace>> _paces = [];
     private readonly List<Bar> _bars = [];
-    private int _outputs;
+    private readonly IBenchTarget _files;
 
     private ExportBench(LocalPostgres postgres, LocalClickHouse clickHouse, long rows, int repetitions)
     {
@@ -34,6 +34,7 @@ internal sealed class ExportBench : IAsyncDisposable
         _clickHouse = clickHouse;
         _table = new BenchTable(clickHouse, rows);
         _repetitions = repetitions;
+        _files = BenchTargets.Files(_folder);
     }
 
     /// <summary>Options: rows=N (200000), repeat=N (3), works=pace,s3,two,large,memory (all).</summary>
@@ -115,18 +116,17 @@ internal sealed class ExportBench : IAsyncDisposable
         const string Inserted = "ClickHouse, into file()";
         const string Duck = "DuckDB, Parquet to Parquet";
         var day = BenchTable.Days(1);
-        await using var s3 = withS3 ? await LocalS3.StartAsync() : null;
+        await using var s3 = withS3 ? await BenchTargets.OpenAsync("s3", _folder) : null;
         await using var worker = await BenchWorker.StartAsync(_postgres, _clickHouse, _folder);
-        await worker.ExportAsync(day, Files);
+        await worker.ExportAsync(day, _files.NewAsync);
         for (var i = 0; i < _repetitions; i++)
         {
-            Add(Ours, await worker.ExportAsync(day, Files));
+            Add(Ours, await worker.ExportAsync(day, _files.NewAsync));
             Add(Streamed, await PeerAsync("clickhouse", Address()));
             Add(Inserted, await PeerAsync("clickhouse-file", Address()));
             if (s3 is not null)
             {
-                var bucket = await s3.CreateBucketAsync();
-                Add(OursS3, await worker.ExportAsync(day, () => Bucket(s3, bucket)));
+                Add(OursS3, await worker.ExportAsync(day, s3.NewAsync));
             }
 
             Add(Duck, await PeerAsync("duckdb", new Uri(Path.Combine(_folder, "clickhouse.out")).ToString()));
@@ -154,12 +154,12 @@ internal sealed class ExportBench : IAsyncDisposable
     private async Task TwoAsync()
     {
         await using var worker = await BenchWorker.StartAsync(_postgres, _clickHouse, _folder);
-        await worker.ExportAsync(BenchTable.Days(1), Files);
+        await worker.ExportAsync(BenchTable.Days(1), _files.NewAsync);
         var (one, two) = (new List<Pace>(), new List<Pace>());
         for (var i = 0; i < _repetitions; i++)
         {
-            one.Add(await worker.ExportAsync(BenchTable.Days(1), Files));
-            two.Add(await worker.ExportAsync(BenchTable.Days(1), Files, times: 2));
+            one.Add(await worker.ExportAsync(BenchTable.Days(1), _files.NewAsync));
+            two.Add(await worker.ExportAsync(BenchTable.Days(1), _files.NewAsync, times: 2));
         }
 
         _paces["one export"] = one;
@@ -176,7 +176,7 @@ internal sealed class ExportBench : IAsyncDisposable
         {
             await _table.FillAsync(days);
             await using var worker = await BenchWorker.StartAsync(_postgres, _clickHouse, _folder);
-            var pace = await worker.ExportAsync(BenchTable.Days(days), Files);
+            var pace = await worker.ExportAsync(BenchTable.Days(days), _files.NewAsync);
             var what = string.Create(CultureInfo.InvariantCulture, $"{pace.Rows:N0} rows, a fresh worker");
             Add(what, pace);
             peaks[days] = pace.PeakMegabytes;
@@ -235,19 +235,4 @@ internal sealed class ExportBench : IAsyncDisposable
         var pace = JsonSerializer.Deserialize<Pace>(said)!;
         return pace.Rows > 0 ? pace : pace with { Rows = _table.Rows };
     }
-
-    private Destination Files()
-    {
-        var root = Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"files-{_outputs++}"));
-        Directory.CreateDirectory(root);
-        return new Destination { Name = "files", Kind = "files", Settings = new() { ["root"] = root } };
-    }
-
-    private static Destination Bucket(LocalS3 server, string bucket) => new()
-    {
-        Name = "s3",
-        Kind = "s3",
-        Settings = new() { ["bucket"] = bucket, ["endpoint"] = server.Endpoint.ToString() },
-        Secrets = new Dictionary<string, string> { ["access_key"] = server.AccessKey, ["secret_key"] = server.SecretKey },
-    };
 }

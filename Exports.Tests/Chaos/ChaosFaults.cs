@@ -116,6 +116,8 @@ internal static class ChaosFaults
     {
         public long BytesSent => inner.BytesSent;
 
+        public long BytesKept => inner.BytesKept;
+
         public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
         {
             var half = batch.Length / 2;

@@ -48,6 +48,8 @@ public sealed class DestinationKillTests
     [TestCase("postgres", nameof(DestinationMoment.Committing))]
     [TestCase("postgres", nameof(DestinationMoment.Committed))]
     [TestCase("azure-blob", nameof(DestinationMoment.Committed))]
+    [TestCase("s3", nameof(DestinationMoment.Committed))]
+    [TestCase("files", nameof(DestinationMoment.Committed))]
     public async Task Every_row_is_there_once_after_a_worker_was_killed_when_a_slice_was(string destination, string moment)
     {
         var runId = await StartRunAsync(destination);
@@ -69,6 +71,8 @@ public sealed class DestinationKillTests
     [TestCase("postgres", nameof(DestinationMoment.Written))]
     [TestCase("postgres", nameof(DestinationMoment.Committed))]
     [TestCase("azure-blob", nameof(DestinationMoment.Written))]
+    [TestCase("s3", nameof(DestinationMoment.Written))]
+    [TestCase("files", nameof(DestinationMoment.Written))]
     public async Task A_worker_frozen_in_mid_slice_that_wakes_after_another_has_finished_adds_no_row(string destination, string moment)
     {
         var runId = await StartRunAsync(destination);

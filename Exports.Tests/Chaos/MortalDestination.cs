@@ -35,6 +35,8 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
 
     public const string ForgetfulVariable = "CHAOS_FORGETFUL";
 
+    public RowOrder Order => inner.Order;
+
     public bool TakesSourceTypes => inner.TakesSourceTypes;
 
     public bool TakesNestedValues => inner.TakesNestedValues;
@@ -92,6 +94,8 @@ internal sealed class MortalDestination(IDestination inner, Action<DestinationMo
     private sealed class Sink(ISliceSink inner, Action<DestinationMoment> at, int slice) : ISliceSink
     {
         public long BytesSent => inner.BytesSent;
+
+        public long BytesKept => inner.BytesKept;
 
         public void Note(string note) => inner.Note(note);
 

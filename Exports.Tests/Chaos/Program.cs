@@ -5,6 +5,7 @@ using Exporter.Engine.Payloads;
 using Exporter.Engine.Workers;
 using Exporter.Exports.Model;
 using Exporter.Exports.Tests.Benchmarks;
+using Exporter.Exports.Tests.Compatibility;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -22,6 +23,11 @@ internal static class Program
             return await PostgresBench.RunAsync(args[2..]);
         }
 
+        if (args is ["bench", var destination, ..] && destination.StartsWith("destination=", StringComparison.Ordinal))
+        {
+            return await DestinationBench.RunAsync(destination["destination=".Length..], args[2..]);
+        }
+
         if (args is ["bench", ..])
         {
             return await ExportBench.RunAsync(args[1..]);
@@ -32,6 +38,11 @@ internal static class Program
             return await BenchPeers.RunAsync(args[1..]);
         }
 
+        if (args is ["s3-compat", var tools])
+        {
+            return await S3Compat.RunAsync(tools);
+        }
+
         if (args is ["chaos-export", ..])
         {
             return await ExportChaosCommand.RunAsync(args[1..]);
@@ -39,7 +50,7 @@ internal static class Program
 
         if (args.Length is not (3 or 6))
         {
-            await Console.Error.WriteLineAsync("usage: bench [destination=postgres] [rows=N] [repeat=N] [works=pace,s3,two,large,memory] | chaos-export [exports=N] [seed=N] [broken] | POSTGRES CLICKHOUSE KEY [MOMENT STEP TIMES]");
+            await Console.Error.WriteLineAsync("usage: bench [destination=KIND] [rows=N] [repeat=N] [works=pace,s3,two,large,memory] | s3-compat TOOLS | chaos-export [exports=N] [seed=N] [broken] | POSTGRES CLICKHOUSE KEY [MOMENT STEP TIMES]");
             return 2;
         }
 

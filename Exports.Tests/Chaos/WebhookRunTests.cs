@@ -2,9 +2,9 @@ using System.Text;
 using System.Text.Json.Nodes;
 using Exporter.Engine.Tests;
 using Exporter.Engine.Tests.Chaos;
-using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 using Exporter.Exports.Testing;
+using Exporter.Exports.Tests.Cli;
 using Exporter.Exports.Tests.Destinations;
 
 namespace Exporter.Exports.Tests.Chaos;
@@ -75,6 +75,10 @@ public sealed class WebhookRunTests
         // With two slices side by side, four of each: some were answered just before, and that was not written down yet.
         Assert.That(_server.Repeats, Is.GreaterThan(0).And.LessThanOrEqualTo(inOrder ? 1 : 8), $"of {before} messages");
         Assert.That(onTheirWay, Is.LessThanOrEqualTo(inOrder ? 1 : 4));
+        var sent = await _database.ScalarAsync<long>("select sum(sent_bytes) from exports.slice_attempts where state = 'committed'");
+        var resent = await _database.ScalarAsync<long>("select sum(resent_bytes) from exports.slices");
+        Assert.That(sent, Is.GreaterThan(0));
+        Assert.That(resent, Is.LessThanOrEqualTo(8 * _server.Calls.Max(call => call.Body.Length)), "what was acknowledged is not sent again");
         if (inOrder)
         {
             var numbers = _server.Rows().Select(row => JsonNode.Parse(row)!["timestamp"]!.GetValue<string>()).ToList();
@@ -132,11 +136,18 @@ public sealed class WebhookRunTests
         var stored = await _database.ScalarAsync<byte[]>("select body from exports.dead_letter");
         Assert.That(stored.AsSpan().IndexOf(Encoding.UTF8.GetBytes("\"n\"")), Is.EqualTo(-1), "it is encrypted");
 
-        var refused = await Assert.ThrowsAsync<UserErrorException>(() => deliveries.ResendAsync(letter.DeadLetterId));
-        Assert.That(refused!.Setting, Is.EqualTo("rejected"));
+        var folder = Directory.CreateTempSubdirectory("exporter-letters-");
+        var cli = new ExporterCli(folder.FullName, new Dictionary<string, string?>
+        {
+            ["EXPORTER_POSTGRES"] = _database.ConnectionString, ["EXPORTER_CLICKHOUSE"] = _source, ["EXPORTER_ENCRYPTION_KEY"] = _database.Key,
+        });
+        Assert.That((await cli.RunAsync("dead-letter", "list")).Answer, Does.Contain(letter.DeadLetterId.ToString()).And.Contain("answered 422"));
+        var refused = await cli.RunAsync("dead-letter", "resend", "--export", "events");
+        Assert.That((refused.Status, refused.Error.Contains("answered 422", StringComparison.Ordinal) && refused.Error.Contains("set rejected to dead_letter", StringComparison.Ordinal)), Is.EqualTo((2, true)), refused.Error);
         _server.Fault = _ => null;
-        Assert.That(await deliveries.ResendAsync(letter.DeadLetterId), Is.True);
-        Assert.That(await deliveries.ResendAsync(letter.DeadLetterId), Is.False, "it was sent already");
+        Assert.That((await cli.RunAsync("dead-letter", "resend", letter.DeadLetterId.ToString(), "--json")).Answer, Does.Contain("\"resent\": 1"));
+        Assert.That((await cli.RunAsync("dead-letter", "resend", letter.DeadLetterId.ToString())).Status, Is.EqualTo(2), "it was sent already");
+        folder.Delete(recursive: true);
         Assert.That(_server.Calls.Last().Id, Is.EqualTo(letter.MessageId));
         await ExpectEveryRowOnceAsync(runId);
         Assert.That(await deliveries.ListAsync(new DeadLetterFilter()), Is.Empty);

@@ -79,6 +79,7 @@ internal sealed class ApplyTests
         }
 
         Assert.That((await _servers.Cli.RunAsync("apply")).Error, Does.Contain("-f"));
+        Assert.That(JsonNode.Parse((await _servers.Cli.RunAsync("apply", "--schema")).Answer)!["properties"]!["exports"], Is.Not.Null);
         Assert.That(await _servers.AskAsync("select name from exports.destinations where name = 'x'"), Is.Empty);
     }
 }

@@ -14,6 +14,12 @@ internal enum Fault
     /// <summary>As <see cref="Refuse"/>, and asks for fewer requests.</summary>
     Throttle,
 
+    /// <summary>The server never gets it; the client is told that it may not.</summary>
+    Forbid,
+
+    /// <summary>The server never gets it; the client is told that there is nothing.</summary>
+    Take,
+
     /// <summary>The server does it, and the connection breaks before its answer.</summary>
     LoseAnswer,
 }
@@ -41,10 +47,17 @@ internal sealed class FaultyS3Client(Func<HttpRequestMessage, Fault> choose) : H
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
             var fault = owner.Choose(request);
-            if (fault is Fault.Refuse or Fault.Throttle)
+            var (status, said) = fault switch
             {
-                var (status, code) = fault == Fault.Refuse ? (HttpStatusCode.InternalServerError, "InternalError") : (HttpStatusCode.ServiceUnavailable, "SlowDown");
-                return new HttpResponseMessage(status) { RequestMessage = request, Content = new StringContent($"<Error><Code>{code}</Code><Message>test</Message></Error>") };
+                Fault.Refuse => (HttpStatusCode.InternalServerError, "<Error><Code>InternalError</Code><Message>test</Message></Error>"),
+                Fault.Throttle => (HttpStatusCode.ServiceUnavailable, "<Error><Code>SlowDown</Code><Message>test</Message></Error>"),
+                Fault.Forbid => (HttpStatusCode.Forbidden, "<Error><Code>AccessDenied</Code><Message>test</Message></Error>"),
+                Fault.Take => (HttpStatusCode.OK, "<ListMultipartUploadsResult></ListMultipartUploadsResult>"),
+                _ => default,
+            };
+            if (said is not null)
+            {
+                return new HttpResponseMessage(status) { RequestMessage = request, Content = new StringContent(said) };
             }
 
             var answer = await base.SendAsync(request, cancellationToken);

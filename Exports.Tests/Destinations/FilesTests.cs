@@ -132,16 +132,32 @@ public sealed class FilesTests
     public void What_the_file_system_says_names_the_root(int code, string problem) =>
         Assert.That(_destination.Classify(new IOException("It failed", code)), Is.EqualTo(new ExportError(ErrorKind.User, $"{problem} It failed.", "root", _destination.Classify(new IOException("It failed", code))!.Advice)));
 
-    // /dev/full fails every write as a full disk does.
+    // /dev/full fails every write as a full disk does, for every user.
     [Test]
     [Platform("Linux")]
     public async Task A_full_disk_is_the_users_to_mend_and_names_the_root()
     {
-        await using var full = new FileStream("/dev/full", FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
-        var error = await Assert.ThrowsAsync<IOException>(() => full.WriteAsync(new byte[10]).AsTask());
+        var full = true;
+        await using var destination = new FilesDestination(
+            new FilesOptions { Root = _root, Prefix = "p" },
+            new FormatOptions(),
+            path => full ? new FileStream("/dev/full", FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0) : FileFolder.Open(path));
+        await using (var sink = await destination.OpenSliceAsync(Address(1, 1), SliceRows.Schema, CancellationToken.None))
+        {
+            await WriteAsync(sink, "row");
+            var error = await Assert.ThrowsAsync<IOException>(() => sink.CommitAsync(CancellationToken.None));
+            Assert.That(destination.Classify(error!), Has.Property("Kind").EqualTo(ErrorKind.User).And.Property("Setting").EqualTo("root"));
+            Assert.That(destination.Classify(error!)!.Message, Does.StartWith("The disk is full."));
+        }
 
-        Assert.That(_destination.Classify(error!), Has.Property("Kind").EqualTo(ErrorKind.User).And.Property("Setting").EqualTo("root"));
-        Assert.That(_destination.Classify(error!)!.Message, Does.Contain("disk is full"));
+        var last = (await destination.CheckAsync(CancellationToken.None).ToListAsync())[^1];
+        Assert.That((last.Step, last.Ok), Is.EqualTo(("write", false)));
+        Assert.That(last.Detail, Does.StartWith("The disk is full.").And.Contains("Setting: root. Free some space there"));
+
+        full = false;
+        await using var again = await destination.OpenSliceAsync(Address(2, 1), SliceRows.Schema, CancellationToken.None);
+        await WriteAsync(again, "row");
+        Assert.That((await again.CommitAsync(CancellationToken.None)).Rows, Is.EqualTo(1));
     }
 
     [Test]

@@ -1,10 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net.Http.Headers;
 using System.Text;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Logging;
 
 namespace Exporter.Exports.Tests.Destinations;
 
@@ -22,15 +19,15 @@ internal sealed record S3Request(string Method, string Path, string Query, IRead
 /// </summary>
 internal sealed class S3Recorder : IAsyncDisposable
 {
-    private readonly WebApplication _app;
     private readonly HttpClient _http = new(new SocketsHttpHandler { AllowAutoRedirect = false, UseProxy = false });
     private readonly Uri? _server;
     private readonly Lock _counting = new();
+    private LoopbackServer _loopback = null!;
     private int _partsNow;
 
-    private S3Recorder(WebApplication app, Uri? server) => (_app, _server) = (app, server);
+    private S3Recorder(Uri? server) => _server = server;
 
-    public Uri Address { get; private set; } = null!;
+    public Uri Address => _loopback.Address;
 
     public ConcurrentQueue<S3Request> Requests { get; } = [];
 
@@ -46,31 +43,22 @@ internal sealed class S3Recorder : IAsyncDisposable
     /// <param name="server">Where requests are passed on to; null: nowhere, <see cref="Answer"/> answers all.</param>
     public static async Task<S3Recorder> StartAsync(Uri? server = null)
     {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
-        builder.WebHost.UseUrls("http://127.0.0.1:0");
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = 64 << 20);
-        var recorder = new S3Recorder(builder.Build(), server);
-        recorder._app.Run(recorder.HandleAsync);
-        await recorder._app.StartAsync();
-        recorder.Address = new Uri(recorder._app.Urls.Single());
+        var recorder = new S3Recorder(server);
+        recorder._loopback = await LoopbackServer.StartAsync(recorder.HandleAsync);
         return recorder;
     }
 
     public async ValueTask DisposeAsync()
     {
-        using var soon = new CancellationTokenSource(TimeSpan.FromSeconds(1));
-        await _app.StopAsync(soon.Token);
-        await _app.DisposeAsync();
+        await _loopback.DisposeAsync();
         _http.Dispose();
     }
 
     private async Task HandleAsync(HttpContext http)
     {
-        using var buffer = new MemoryStream();
-        await http.Request.Body.CopyToAsync(buffer);
+        var content = await LoopbackServer.BodyAsync(http.Request);
         var headers = http.Request.Headers.ToDictionary(header => header.Key.ToLowerInvariant(), header => header.Value.ToString(), StringComparer.Ordinal);
-        var text = buffer.Length < 64 * 1024 ? Encoding.UTF8.GetString(buffer.ToArray()) : "";
+        var text = content.Length < 64 * 1024 ? Encoding.UTF8.GetString(content) : "";
         var request = new S3Request(http.Request.Method, http.Request.Path, http.Request.QueryString.Value ?? "", headers, text);
         Requests.Enqueue(request);
         lock (_counting)
@@ -94,7 +82,7 @@ internal sealed class S3Recorder : IAsyncDisposable
                 return;
             }
 
-            await PassOnAsync(http, buffer.ToArray());
+            await PassOnAsync(http, content);
         }
         finally
         {

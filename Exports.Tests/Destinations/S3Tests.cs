@@ -198,6 +198,55 @@ public sealed class S3Tests
         Assert.That(await UploadsAsync(), Is.Zero);
     }
 
+    [TestCase(10)]
+    [TestCase(6_000)]
+    public async Task Objects_are_encrypted_with_the_key_that_is_named_and_come_back_as_they_were(int rows)
+    {
+        await using var destination = new S3Destination(Options(encryption: "sse_kms", kmsKey: CephConfiguration.KmsKey), Plain);
+        await using var sink = await OpenAsync(destination, token: 1);
+        for (var from = 0; from < rows; from += 1_000)
+        {
+            using var batch = TestBatches.Rows(from, Math.Min(1_000, rows - from), textLength: 2_000);
+            await sink.WriteAsync(batch, CancellationToken.None);
+        }
+
+        var receipt = await sink.CommitAsync(CancellationToken.None);
+        using var client = _server.CreateClient();
+        var found = await client.GetObjectMetadataAsync(_bucket, receipt.File);
+        Assert.That((found.ServerSideEncryptionMethod.Value, found.ServerSideEncryptionKeyManagementServiceKeyId), Is.EqualTo(("aws:kms", CephConfiguration.KmsKey)));
+        Assert.That(await StoredAsync(), Is.EqualTo(new[] { (receipt.File!, receipt.Sha256!) }));
+    }
+
+    [Test]
+    public async Task A_storage_class_that_the_server_has_not_is_said_in_a_sentence()
+    {
+        await using var destination = Open("storage_class", "STANDARD_IA");
+        var last = (await destination.CheckAsync(CancellationToken.None).ToListAsync())[^1];
+
+        Assert.That((last.Step, last.Ok), Is.EqualTo(("permissions", false)));
+        Assert.That(last.Detail, Does.Contain("does not store objects as STANDARD_IA: InvalidArgument.").And.Contain("Setting: storage_class."));
+    }
+
+    [TestCase("s3:PutObject", "permissions")]
+    [TestCase("s3:GetObject", "write")]
+    [TestCase("s3:ListBucket", "connect")]
+    public async Task A_key_that_may_not_do_something_is_said_in_a_sentence(string action, string step)
+    {
+        using var client = _server.CreateClient();
+        await client.PutBucketPolicyAsync(new PutBucketPolicyRequest
+        {
+            BucketName = _bucket,
+            Policy = $$"""
+                {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "{{action}}", "Resource": ["arn:aws:s3:::{{_bucket}}", "arn:aws:s3:::{{_bucket}}/*"]}]}
+                """,
+        });
+        await using var destination = Make();
+        var last = (await destination.CheckAsync(CancellationToken.None).ToListAsync())[^1];
+
+        Assert.That((last.Step, last.Ok), Is.EqualTo((step, false)));
+        Assert.That(last.Detail, Does.StartWith($"The access key may not do this in bucket {_bucket}").And.Contains("Setting: access_key. Let it list the bucket"));
+    }
+
     [TestCase("bucket", "no-such-bucket", "bucket")]
     [TestCase("access_key", "nobody", "access_key")]
     [TestCase("secret_key", "wrong", "secret_key")]
@@ -238,11 +287,20 @@ public sealed class S3Tests
     public void A_setting_out_of_range_is_refused_by_name(string setting, string value) => Assert.That(
         () => Open(setting, value), Throws.TypeOf<UserErrorException>().With.Property(nameof(UserErrorException.Setting)).EqualTo(setting));
 
+    [Test]
+    public async Task Every_code_that_is_sorted_is_in_the_documentation()
+    {
+        var page = await File.ReadAllTextAsync(Path.Combine(Path.GetDirectoryName(Here())!, "../../docs/destinations/s3.md"));
+        Assert.That(S3ErrorTable.Codes.Where(code => !page.Contains(code, StringComparison.Ordinal)), Is.Empty);
+    }
+
     [TestCase(5_242_879L)]
     [TestCase(536_870_913L)]
     public void A_part_size_out_of_range_is_refused_by_name(long size) => Assert.That(
         () => new S3Options { Bucket = "bucket", PartSize = size }.Validate(),
         Throws.TypeOf<UserErrorException>().With.Property(nameof(UserErrorException.Setting)).EqualTo("part_size"));
+
+    private static string Here([System.Runtime.CompilerServices.CallerFilePath] string file = "") => file;
 
     private static async Task<SliceReceipt> ExportAsync(IDestination destination, long token = 1)
     {
@@ -270,17 +328,18 @@ public sealed class S3Tests
         }
     }
 
-    private S3Destination Make(FaultyS3Client? http = null) => new(
-        new S3Options
-        {
-            Bucket = _bucket,
-            Endpoint = _server.Endpoint.ToString(),
-            AccessKey = _server.AccessKey,
-            SecretKey = _server.SecretKey,
-            PartSize = 5 * 1024 * 1024,
-        }.Validate(),
-        Plain,
-        http);
+    private S3Destination Make(FaultyS3Client? http = null) => new(Options(), Plain, http);
+
+    private S3Options Options(string? encryption = null, string? kmsKey = null) => new S3Options
+    {
+        Bucket = _bucket,
+        Endpoint = _server.Endpoint.ToString(),
+        AccessKey = _server.AccessKey,
+        SecretKey = _server.SecretKey,
+        PartSize = 5 * 1024 * 1024,
+        Encryption = encryption,
+        KmsKey = kmsKey,
+    }.Validate();
 
     private IDestination Open(string setting, string value)
     {

@@ -1,5 +1,7 @@
+using System.Collections.Concurrent;
 using System.Text.Json.Nodes;
 using Exporter.Exports.Destinations;
+using Exporter.Exports.Destinations.S3;
 using Exporter.Exports.Model;
 using Exporter.Exports.Testing;
 using Exporter.Exports.Tests.Formats;
@@ -134,15 +136,59 @@ public sealed class S3WireTests
 
     [TestCase(400, "AuthorizationHeaderMalformed", "region")]
     [TestCase(301, "PermanentRedirect", "region")]
+    [TestCase(400, "IllegalLocationConstraintException", "region")]
     [TestCase(403, "AccessDenied", "access_key")]
+    [TestCase(400, "ExpiredToken", "access_key")]
+    [TestCase(403, "QuotaExceeded", "bucket")]
+    [TestCase(507, "XMinioStorageFull", "bucket")]
+    [TestCase(400, "KMS.DisabledException", "kms_key")]
+    [TestCase(400, "InvalidStorageClass", "storage_class")]
+    [TestCase(400, "XAmzContentSHA256Mismatch", "chunked")]
+    [TestCase(501, "NotImplemented", "endpoint")]
+    [TestCase(405, "MethodNotAllowed", "endpoint")]
     public async Task An_answer_of_amazons_names_the_setting(int status, string code, string setting)
     {
         _wire.Answer = _ => (status, "Content-Type: application/xml", $"<Error><Code>{code}</Code><Message>no</Message></Error>");
-        await using var destination = Open();
+        await using var destination = Open(("chunked", setting == "chunked"));
         var last = (await destination.CheckAsync(CancellationToken.None).ToListAsync())[^1];
 
         Assert.That((last.Step, last.Ok), Is.EqualTo(("connect", false)));
         Assert.That(last.Detail, Does.Contain($"Setting: {setting}."));
+    }
+
+    [Test]
+    public async Task An_endpoint_that_nobody_listens_at_is_said_in_a_sentence()
+    {
+        await using var destination = Open(("endpoint", "http://127.0.0.1:9"));
+        var last = (await destination.CheckAsync(CancellationToken.None).ToListAsync())[^1];
+
+        Assert.That((last.Step, last.Ok), Is.EqualTo(("connect", false)));
+        Assert.That(last.Detail, Does.StartWith("http://127.0.0.1:9 cannot be reached: Connection refused"));
+    }
+
+    // No server of these answers there: what matters is where a request would go.
+    [TestCase(null, null, "https://bucket.s3.eu-central-1.amazonaws.com/p/")]
+    [TestCase(null, true, "https://s3.eu-central-1.amazonaws.com/bucket/p/")]
+    [TestCase("http://storage.example:9000", null, "http://storage.example:9000/bucket/p/")]
+    [TestCase("http://storage.example:9000", false, "http://bucket.storage.example:9000/p/")]
+    public async Task The_bucket_stands_in_the_host_or_in_the_path(string? endpoint, bool? pathStyle, string start)
+    {
+        var asked = new ConcurrentQueue<Uri>();
+        await using var destination = new S3Destination(
+            new S3Options
+            {
+                Bucket = "bucket", Region = "eu-central-1", Endpoint = endpoint, ForcePathStyle = pathStyle, Prefix = "p", AccessKey = "key", SecretKey = "secret",
+                ConditionalWrites = false,
+            }.Validate(),
+            Plain,
+            new FaultyS3Client(request =>
+            {
+                asked.Enqueue(request.RequestUri!);
+                return request.Method == HttpMethod.Put ? Fault.Forbid : Fault.Take;
+            }));
+        Assert.That(() => ExportAsync(destination, Slice(0), rows: 10), Throws.InstanceOf<Amazon.S3.AmazonS3Exception>());
+
+        Assert.That(asked.Last().ToString(), Does.StartWith(start + "events/"));
     }
 
     [Test]

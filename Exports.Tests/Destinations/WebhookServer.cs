@@ -3,10 +3,7 @@ using System.Globalization;
 using System.IO.Compression;
 using System.Security.Cryptography;
 using System.Text;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Logging;
 
 namespace Exporter.Exports.Tests.Destinations;
 
@@ -37,20 +34,20 @@ internal sealed record WebhookFault
 internal sealed class WebhookServer : IAsyncDisposable
 {
     private static readonly TimeSpan Tolerance = TimeSpan.FromMinutes(5);
-    private readonly WebApplication _app;
     private readonly string _secret;
     private readonly Lock _taking = new();
     private readonly Dictionary<(string Path, string Id), string> _taken = [];
     private readonly List<(string Path, string Row)> _rows = [];
+    private LoopbackServer _loopback = null!;
     private int _calls;
     private int _now;
 
-    private WebhookServer(WebApplication app, string secret) => (_app, _secret) = (app, secret);
+    private WebhookServer(string secret) => _secret = secret;
 
     /// <summary>What goes wrong; nothing by default.</summary>
     public Func<WebhookCall, WebhookFault?> Fault { get; set; } = _ => null;
 
-    public Uri Address { get; private set; } = null!;
+    public Uri Address => _loopback.Address;
 
     /// <summary>Every call that was signed well, in the order in which they came.</summary>
     public ConcurrentQueue<WebhookCall> Calls { get; } = [];
@@ -71,14 +68,8 @@ internal sealed class WebhookServer : IAsyncDisposable
 
     public static async Task<WebhookServer> StartAsync(string secret)
     {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
-        builder.WebHost.UseUrls("http://127.0.0.1:0");
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = 64 << 20);
-        var server = new WebhookServer(builder.Build(), secret);
-        server._app.Run(server.HandleAsync);
-        await server._app.StartAsync();
-        server.Address = new Uri(server._app.Urls.Single());
+        var server = new WebhookServer(secret);
+        server._loopback = await LoopbackServer.StartAsync(server.HandleAsync);
         return server;
     }
 
@@ -93,12 +84,7 @@ internal sealed class WebhookServer : IAsyncDisposable
         }
     }
 
-    public async ValueTask DisposeAsync()
-    {
-        using var soon = new CancellationTokenSource(TimeSpan.FromSeconds(1));
-        await _app.StopAsync(soon.Token);
-        await _app.DisposeAsync();
-    }
+    public ValueTask DisposeAsync() => _loopback.DisposeAsync();
 
     public static string Sign(string secret, string id, string timestamp, byte[] body)
     {
@@ -114,9 +100,7 @@ internal sealed class WebhookServer : IAsyncDisposable
             return;
         }
 
-        using var buffer = new MemoryStream();
-        await http.Request.Body.CopyToAsync(buffer);
-        var body = buffer.ToArray();
+        var body = await LoopbackServer.BodyAsync(http.Request);
         if (Problem(http.Request, body) is { } problem)
         {
             Refused.Enqueue(problem);

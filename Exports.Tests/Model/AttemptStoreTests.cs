@@ -79,6 +79,21 @@ public sealed class AttemptStoreTests
     }
 
     [Test]
+    public async Task What_stays_though_its_attempt_fails_is_not_counted_as_sent_again()
+    {
+        await _database.Attempts.BeginAsync(Attempt(1, 1), default);
+        await _database.Attempts.FailAsync(Attempt(1, 1), new Moved(4, 400, 40, KeptBytes: 30), default);
+        Assert.That(await ResentAsync(), Is.EqualTo(10));
+
+        await _database.Attempts.BeginAsync(Attempt(1, 2), default);
+        await _database.Attempts.SeeAsync(Attempt(1, 2), new Moved(5, 500, 50, KeptBytes: 50), default);
+        await _database.Attempts.BeginAsync(Attempt(2, 1), default);
+        Assert.That(await ResentAsync(), Is.EqualTo(10));
+        Assert.That((await _database.Attempts.ListAsync(_runId)).Select(attempt => (attempt.State, attempt.SentBytes, attempt.KeptBytes)), Is.EqualTo(
+            [("failed", 40L, 30L), ("lost", 50L, 50L), ("running", 0L, 0L)]));
+    }
+
+    [Test]
     public async Task An_attempt_left_without_a_commit_has_failed_with_all_that_it_moved()
     {
         await using (var attempt = await SliceAttempt.BeginAsync(_database.Attempts, Attempt(1, 1), TimeProvider.System, NullLogger.Instance, default))

@@ -1,4 +1,5 @@
 using System.Collections;
+using Exporter.Exports.Destinations;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -33,7 +34,7 @@ internal static class Telemetry
                     resource.AddService("exporter");
                 }
             })
-            .WithMetrics(metrics => metrics.AddMeter(Source))
+            .WithMetrics(metrics => metrics.AddMeter(Source, DestinationMetrics.MeterName))
             .WithTracing(traces => traces.AddSource(Source))
             .UseOtlpExporter();
     }

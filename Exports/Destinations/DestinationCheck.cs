@@ -8,6 +8,7 @@ internal static class DestinationCheck
 {
     // Longer than any destination takes for one small thing, and as long as somebody waits before a terminal.
     private static readonly TimeSpan LongestStep = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan LongestRemoval = TimeSpan.FromSeconds(10);
 
     /// <summary>Runs a check.</summary>
     /// <param name="destination">Sorts the errors.</param>
@@ -38,7 +39,7 @@ internal static class DestinationCheck
         {
             try
             {
-                await remove().ConfigureAwait(false);
+                await Task.Run(remove, CancellationToken.None).WaitAsync(LongestRemoval, CancellationToken.None).ConfigureAwait(false);
             }
             catch (Exception)
             {
@@ -54,7 +55,9 @@ internal static class DestinationCheck
         patience.CancelAfter(limit);
         try
         {
-            return new CheckResult(name, Ok: true, await body(patience.Token).ConfigureAwait(false));
+            // A dead mount holds its caller whatever was cancelled, so it is left behind on a thread of its own.
+            var found = await Task.Run(() => body(patience.Token), patience.Token).WaitAsync(patience.Token).ConfigureAwait(false);
+            return new CheckResult(name, Ok: true, found);
         }
         catch (OperationCanceledException) when (patience.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {

@@ -69,6 +69,10 @@ public interface ISliceSink : IAsyncDisposable
     /// where a destination does not count them.</summary>
     long BytesSent => 0;
 
+    /// <summary>Of these, bytes that stay there whatever becomes of this attempt: no later one sends them again. 0 where a slice is
+    /// committed as a whole.</summary>
+    long BytesKept => 0;
+
     /// <summary>Makes the slice durable, once, under its own key; a repeat under the same address replaces it.</summary>
     Task<SliceReceipt> CommitAsync(CancellationToken cancellationToken);
 }

@@ -1,3 +1,4 @@
+using Exporter.Exports.Destinations;
 using Npgsql;
 
 namespace Exporter.Exports.Model;
@@ -32,7 +33,7 @@ public sealed class AttemptStore(NpgsqlDataSource data)
 
     private static object Of(AttemptId id, Moved moved) => new
     {
-        id.RunId, id.Slice, id.EngineRunId, id.Epoch, id.Attempt, moved.Rows, moved.SourceBytes, moved.SentBytes,
+        id.RunId, id.Slice, id.EngineRunId, id.Epoch, id.Attempt, moved.Rows, moved.SourceBytes, moved.SentBytes, moved.KeptBytes,
     };
 }
 
@@ -40,7 +41,20 @@ public sealed class AttemptStore(NpgsqlDataSource data)
 internal sealed record AttemptId(Guid RunId, int Slice, Guid EngineRunId, long Epoch, int Attempt);
 
 /// <summary>What an attempt has moved so far.</summary>
-internal readonly record struct Moved(long Rows, long SourceBytes, long SentBytes);
+/// <param name="Rows">Rows that were given to the destination.</param>
+/// <param name="SourceBytes">Bytes from the source.</param>
+/// <param name="SentBytes">Bytes that were sent to the destination.</param>
+/// <param name="KeptBytes">Of these, bytes that no later attempt sends again, should this one fail.</param>
+internal readonly record struct Moved(long Rows, long SourceBytes, long SentBytes, long KeptBytes = 0)
+{
+    /// <summary>What it has moved at this moment.</summary>
+    public static Moved Of(long rows, long sourceBytes, ISliceSink sink)
+    {
+        // First what is the less of both: they grow while they are read.
+        var kept = sink.BytesKept;
+        return new Moved(rows, sourceBytes, sink.BytesSent, kept);
+    }
+}
 
 /// <summary>A row of <c>exports.progress</c>.</summary>
 public sealed record ProgressView(
@@ -50,4 +64,4 @@ public sealed record ProgressView(
 /// <summary>A row of <c>exports.slice_attempts</c>.</summary>
 public sealed record AttemptView(
     Guid RunId, string BatchExport, int Slice, Guid EngineRunId, long Epoch, int Attempt, string State, DateTimeOffset StartedAt, DateTimeOffset SeenAt,
-    long Rows, long SourceBytes, long SentBytes);
+    long Rows, long SourceBytes, long SentBytes, long KeptBytes);

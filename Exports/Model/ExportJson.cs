@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 
 namespace Exporter.Exports.Model;
 
@@ -50,6 +51,7 @@ internal static class ExportJson
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
         DefaultIgnoreCondition = JsonIgnoreCondition.Never,
         UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip,
+        TypeInfoResolver = new DefaultJsonTypeInfoResolver(),
 
         // The output is no HTML: quotes and accents stay readable.
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,

@@ -10,7 +10,7 @@ internal delegate IDestination OpenDestination(Destination destination, FormatOp
 /// The one destination instance of a run in this process. It belongs to the run's scope, which ends when the run leaves this
 /// worker, also when its code is left where it waits.
 /// </summary>
-internal sealed class DestinationOfRun(DestinationStore store, OpenDestination open) : IAsyncDisposable
+internal sealed class DestinationOfRun(DestinationStore store, OpenDestination open, DestinationMetrics metrics) : IAsyncDisposable
 {
     private readonly SemaphoreSlim _opening = new(1);
     private IDestination? _destination;
@@ -21,7 +21,13 @@ internal sealed class DestinationOfRun(DestinationStore store, OpenDestination o
         await _opening.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            return _destination ??= open(await store.LoadAsync(export.DestinationId, cancellationToken).ConfigureAwait(false), export.Format);
+            if (_destination is null)
+            {
+                var configured = await store.LoadAsync(export.DestinationId, cancellationToken).ConfigureAwait(false);
+                _destination = new MeasuredDestination(open(configured, export.Format), configured.Kind, metrics);
+            }
+
+            return _destination;
         }
         finally
         {

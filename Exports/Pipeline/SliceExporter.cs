@@ -82,7 +82,7 @@ internal sealed class SliceExporter(
             var gate = new RowGate(work.Order, schema, destination);
             var sink = await destination.OpenSliceAsync(address, gate.Schema, stop.Token).ConfigureAwait(false);
             await using var aborting = sink.ConfigureAwait(false);
-            attempt.Of(() => new Moved(gate.Rows, reader.BytesRead, sink.BytesSent));
+            attempt.Of(() => Moved.Of(gate.Rows, reader.BytesRead, sink));
             await MoveAsync(step, reader, gate, sink, attempt, stop).ConfigureAwait(false);
             if (gate.BadRows.Count == 0)
             {

@@ -36,6 +36,9 @@ internal static class CephConfiguration
         kill -KILL $gateway 2>/dev/null; wait $gateway
         """;
 
+    /// <summary>The one key that SSE-KMS knows there.</summary>
+    public const string KmsKey = "testkey-1";
+
     /// <summary>The configuration file. Without cephx the gateway hangs; without tcp_nodelay a request takes 50 ms more.</summary>
     public static string Write(string directory, string cluster, int port, int mon1, int mon2, int firstStorePort) => string.Create(
         CultureInfo.InvariantCulture,
@@ -88,6 +91,9 @@ internal static class CephConfiguration
         rgw_data = {directory}/rgw
         rgw_frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
         rgw_thread_pool_size = 64
+        rgw_crypt_require_ssl = false
+        rgw_crypt_s3_kms_backend = testing
+        rgw_crypt_s3_kms_encryption_keys = {KmsKey}=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=
 
         """);
 }

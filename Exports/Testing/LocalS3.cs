@@ -17,11 +17,13 @@ public sealed class LocalS3 : IAsyncDisposable
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(60);
     private static readonly string[] Programs = ["ceph", "ceph-authtool", "monmaptool", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin"];
     private readonly string? _directory;
+    private readonly string _path = Environment.GetEnvironmentVariable("PATH") ?? "";
     private GuardedProcess? _cluster;
     private GuardedProcess? _gateway;
 
-    private LocalS3(Uri endpoint, string accessKey, string secretKey, string? directory)
+    private LocalS3(Uri endpoint, string accessKey, string secretKey, string? directory, string? programs = null)
     {
+        _path = programs is null ? _path : $"{programs}:{_path}";
         Endpoint = endpoint;
         AccessKey = accessKey;
         SecretKey = secretKey;
@@ -51,12 +53,18 @@ public sealed class LocalS3 : IAsyncDisposable
                 : throw new InvalidOperationException("EXPORTER_S3 must be http://key:secret@host:port.");
         }
 
-        CheckPrograms();
+        return await StartAsync(programs: null, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Starts a server of the programs in a folder; null: the machine's.</summary>
+    internal static async Task<LocalS3> StartAsync(string? programs, CancellationToken cancellationToken = default)
+    {
         var directory = Directory.CreateTempSubdirectory("exporter-s3-").FullName;
         var server = new LocalS3(
-            new Uri(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{FreePort()}/")), "testkey", "testsecret", directory);
+            new Uri(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{FreePort()}/")), "testkey", "testsecret", directory, programs);
         try
         {
+            server.CheckPrograms();
             await server.StartClusterAsync(directory, cancellationToken).ConfigureAwait(false);
             await server.StartGatewayAsync(cancellationToken).ConfigureAwait(false);
             return server;
@@ -94,7 +102,7 @@ public sealed class LocalS3 : IAsyncDisposable
     public async Task StartGatewayAsync(CancellationToken cancellationToken = default)
     {
         ThrowIfExisting();
-        _gateway ??= GuardedProcess.Start(CephConfiguration.StartGateway, new Dictionary<string, string> { ["DIR"] = _directory! });
+        _gateway ??= GuardedProcess.Start(CephConfiguration.StartGateway, new Dictionary<string, string> { ["DIR"] = _directory!, ["PATH"] = _path });
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(10) };
         var clock = Stopwatch.StartNew();
         while (true)
@@ -145,9 +153,9 @@ public sealed class LocalS3 : IAsyncDisposable
             ResponseChecksumValidation = ResponseChecksumValidation.WHEN_REQUIRED,
         });
 
-    private static void CheckPrograms()
+    private void CheckPrograms()
     {
-        var folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries);
+        var folders = _path.Split(':', StringSplitOptions.RemoveEmptyEntries);
         if (Programs.FirstOrDefault(program => !folders.Any(folder => File.Exists(Path.Combine(folder, program)))) is { } missing)
         {
             throw new FileNotFoundException(
@@ -178,6 +186,7 @@ public sealed class LocalS3 : IAsyncDisposable
         _cluster = GuardedProcess.Start(CephConfiguration.StartCluster, new Dictionary<string, string>
         {
             ["DIR"] = directory,
+            ["PATH"] = _path,
             ["FSID"] = cluster,
             ["MON1"] = mon1.ToString(CultureInfo.InvariantCulture),
             ["MON2"] = mon2.ToString(CultureInfo.InvariantCulture),

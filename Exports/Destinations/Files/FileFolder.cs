@@ -26,9 +26,9 @@ internal static class FileFolder
     }
 
     /// <summary>Writes a file whole or not at all: under a temporary name in the same folder, then renamed.</summary>
-    public static async Task WriteAsync(string path, string temporary, ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
+    public static async Task WriteAsync(string path, string temporary, ReadOnlyMemory<byte> bytes, Func<string, FileStream> open, CancellationToken cancellationToken)
     {
-        var file = Open(temporary);
+        var file = open(temporary);
         await using (file.ConfigureAwait(false))
         {
             await file.WriteAsync(bytes, cancellationToken).ConfigureAwait(false);

@@ -8,7 +8,8 @@ namespace Exporter.Exports.Destinations.Files;
 /// finds nothing to rename.
 /// </summary>
 internal sealed class FileSliceSink(
-    FilesDestination destination, FormatOptions format, Schema schema, SliceAddress address, string folder, SliceKeys keys) : ISliceSink
+    FilesDestination destination, FormatOptions format, Schema schema, SliceAddress address, string folder, SliceKeys keys,
+    Func<string, FileStream> open) : ISliceSink
 {
     private const long DrainBytes = 1024 * 1024;
     private readonly string _temporary = Path.Combine(folder, TemporaryName.OfSlice(address));
@@ -27,7 +28,7 @@ internal sealed class FileSliceSink(
             return;
         }
 
-        _file ??= FileFolder.Open(_temporary);
+        _file ??= open(_temporary);
         _encoded ??= new EncodedSlice(format, schema, address);
         await _encoded.EncodeAsync(batch, cancellationToken).ConfigureAwait(false);
         if (_encoded.Output.Buffered >= DrainBytes)

@@ -4,7 +4,7 @@ using System.Security.Cryptography;
 namespace Exporter.Exports.Destinations.Files;
 
 /// <summary>Tries in a folder what an export does, under a hidden name of its own.</summary>
-internal sealed class FilesCheck(FilesDestination destination, string root, string prefix, Action checkRoot)
+internal sealed class FilesCheck(FilesDestination destination, string root, string prefix, Action checkRoot, Func<string, FileStream> open)
 {
     private const int Bytes = 64 * 1024;
     private readonly byte[] _content = RandomNumberGenerator.GetBytes(Bytes);
@@ -44,13 +44,13 @@ internal sealed class FilesCheck(FilesDestination destination, string root, stri
 
     private Task<string> Permissions()
     {
-        FileFolder.Open(Temporary).Dispose();
+        open(Temporary).Dispose();
         return Task.FromResult($"Files can be created in {Folder}.");
     }
 
     private async Task<string> WriteAsync(CancellationToken cancellationToken)
     {
-        await FileFolder.WriteAsync(Renamed, Temporary, _content, cancellationToken).ConfigureAwait(false);
+        await FileFolder.WriteAsync(Renamed, Temporary, _content, open, cancellationToken).ConfigureAwait(false);
         return string.Create(CultureInfo.InvariantCulture, $"{Bytes} bytes written, synchronised to disk and renamed.");
     }
 

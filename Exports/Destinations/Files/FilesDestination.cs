@@ -7,8 +7,12 @@ using Exporter.Exports.Model;
 namespace Exporter.Exports.Destinations.Files;
 
 /// <summary>Files in a folder. A file appears under its name whole and durable, or not at all.</summary>
-internal sealed class FilesDestination(FilesOptions options, FormatOptions format) : IDestination
+/// <param name="options">The folder.</param>
+/// <param name="format">What files hold.</param>
+/// <param name="open">Opens a new file; null: as <see cref="FileFolder.Open"/> does.</param>
+internal sealed class FilesDestination(FilesOptions options, FormatOptions format, Func<string, FileStream>? open = null) : IDestination
 {
+    private readonly Func<string, FileStream> _open = open ?? FileFolder.Open;
     private readonly string _root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Root));
     private readonly SliceKeys _keys = new(FilesOptions.PrefixSetting, options.Prefix, EncoderFactory.FileExtension(format));
 
@@ -18,7 +22,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
     public bool TakesNestedValues => true;
 
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
-        new FilesCheck(this, _root, _keys.Start, CheckRoot).RunAsync(cancellationToken);
+        new FilesCheck(this, _root, _keys.Start, CheckRoot, _open).RunAsync(cancellationToken);
 
     public Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken) => Task.Run(
         ISliceSink () =>
@@ -29,7 +33,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
                 File.Delete(Path.Combine(folder, left));
             }
 
-            return new FileSliceSink(this, format, schema, address, folder, _keys);
+            return new FileSliceSink(this, format, schema, address, folder, _keys, _open);
         },
         cancellationToken);
 
@@ -53,6 +57,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
             Path.Combine(folder, ManifestDocument.FileName),
             Path.Combine(folder, TemporaryName.OfManifest()),
             document.ToBytes(),
+            _open,
             cancellationToken).ConfigureAwait(false);
         _changing.TryRemove(folder, out _);
     }

@@ -30,31 +30,45 @@ internal static class S3Errors
         _ => null,
     };
 
-    private static ExportError Sort(AmazonS3Exception error, S3Options options) => (error.ErrorCode, error.StatusCode) switch
+    // Servers that lack what was asked for have no code of their own for it.
+    private static ExportError Sort(AmazonS3Exception error, S3Options options) => error.ErrorCode switch
     {
-        ("NoSuchBucket" or "InvalidBucketName", _) => User(
-            S3Options.BucketSetting, $"There is no bucket {options.Bucket} at {Place(options)}.", "Create it, or correct the name or the region."),
-        ("InvalidAccessKeyId", _) => User(
-            S3Options.AccessKeySetting, $"{Place(options)} does not know this access key.", "Give a key that exists and is active."),
-        ("SignatureDoesNotMatch", _) => User(
-            S3Options.SecretKeySetting, $"{Place(options)} says that the secret does not belong to the access key.", "Give the secret of this access key."),
-        ("PermanentRedirect" or "AuthorizationHeaderMalformed" or "IllegalLocationConstraintException", _) => User(
-            S3Options.RegionSetting, $"The bucket {options.Bucket} is not in {options.Region}: {error.Message}", "Give the bucket's region."),
-        ("RequestTimeTooSkewed", _) => new(ErrorKind.Transient, "This machine's clock differs from the server's by more than S3 allows."),
-        ("SlowDown" or "TooManyRequests" or "RequestLimitExceeded" or "Throttling" or "ServiceUnavailable", _)
-            or (_, HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests) => new(
-                ErrorKind.Throttled, $"{Place(options)} asks for fewer requests.", RetryAfter: WaitOf(error)),
-        ("PreconditionFailed" or "ConditionalRequestConflict", _) => new(ErrorKind.Transient, "Another attempt has written this object meanwhile."),
-        ("NoSuchUpload", _) => new(ErrorKind.Transient, "The upload is gone: another attempt has opened this slice."),
-        (_, HttpStatusCode.Forbidden or HttpStatusCode.Unauthorized) => User(
+        "InvalidArgument" or "InvalidRequest" or "NotImplemented" or "MethodNotAllowed" when (options.Encryption ?? options.StorageClass) is not null => User(
+            options.StorageClass is null ? S3Options.EncryptionSetting : S3Options.StorageClassSetting,
+            $"{Place(options)} does not store objects as {string.Join(", ", new[] { options.Encryption, options.StorageClass }.OfType<string>())}: {error.ErrorCode}.",
+            "Use an encryption and a storage class that the server has, or leave them out."),
+
+        // Of a body that was signed as one piece it says that other bytes arrived.
+        "XAmzContentSHA256Mismatch" when !options.IsChunked => new(ErrorKind.Transient, $"What arrived at {Place(options)} was not what was sent: {error.Message}"),
+        _ => SortByCode(error, options),
+    };
+
+    private static ExportError SortByCode(AmazonS3Exception error, S3Options options) => S3ErrorTable.Of(error.ErrorCode) is { } meaning
+        ? new(
+            meaning.Kind,
+            meaning.Says
+                .Replace("{bucket}", options.Bucket, StringComparison.Ordinal)
+                .Replace("{region}", options.Region, StringComparison.Ordinal)
+                .Replace("{place}", Place(options), StringComparison.Ordinal)
+                .Replace("{message}", error.Message, StringComparison.Ordinal),
+            meaning.Setting,
+            meaning.Advice,
+            meaning.Kind == ErrorKind.Throttled ? WaitOf(error) : null)
+        : SortByStatus(error, options);
+
+    private static ExportError SortByStatus(AmazonS3Exception error, S3Options options) => error.StatusCode switch
+    {
+        HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests => new(ErrorKind.Throttled, $"{Place(options)} asks for fewer requests.", RetryAfter: WaitOf(error)),
+        HttpStatusCode.InsufficientStorage => User(
+            S3Options.BucketSetting, $"There is no room in bucket {options.Bucket}: {error.Message}", "Free some space; then the run goes on from its last slice."),
+        HttpStatusCode.Forbidden or HttpStatusCode.Unauthorized => User(
             S3Options.AccessKeySetting,
             $"The access key may not do this in bucket {options.Bucket}: {error.Message}",
             "Let it list the bucket and its uploads, and write, read and delete objects there; or give another key."),
-        (_, HttpStatusCode.RequestTimeout) or ("RequestTimeout" or "InternalError" or "OperationAborted", _) => new(ErrorKind.Transient, error.Message),
-        (_, >= HttpStatusCode.InternalServerError) => new(ErrorKind.Transient, error.Message),
+        HttpStatusCode.RequestTimeout or >= HttpStatusCode.InternalServerError => new(ErrorKind.Transient, error.Message),
 
         // No answer at all.
-        (_, 0) => new(ErrorKind.Transient, error.Message),
+        0 => new(ErrorKind.Transient, error.Message),
         _ => new(ErrorKind.Bug, $"{Place(options)} refused a request with {error.ErrorCode}: {error.Message}"),
     };
 

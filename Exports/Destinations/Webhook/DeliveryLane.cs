@@ -8,6 +8,14 @@ internal sealed class DeliveryLane(WebhookEndpoint endpoint, DeliveryLog log, We
     private readonly SemaphoreSlim _window = new(options.AtOnce);
     private readonly List<Task> _sending = [];
     private Exception? _failure;
+    private long _bytesSent;
+    private long _bytesKept;
+
+    /// <summary>Bytes of bodies that the receiver has answered, of every try.</summary>
+    public long BytesSent => Interlocked.Read(ref _bytesSent);
+
+    /// <summary>Those of messages that are written down as delivered, or as put aside: no attempt sends them again.</summary>
+    public long BytesKept => Interlocked.Read(ref _bytesKept);
 
     public bool HasFailed => Volatile.Read(ref _failure) is not null;
 
@@ -58,9 +66,11 @@ internal sealed class DeliveryLane(WebhookEndpoint endpoint, DeliveryLog log, We
         try
         {
             await Task.Yield();
-            var refused = await DeliverAsync(message).ConfigureAwait(false);
+            var bytes = 0;
+            var refused = await DeliverAsync(message, answered => Interlocked.Add(ref _bytesSent, bytes = answered)).ConfigureAwait(false);
             log.Done(endpoint.Receiver, message.Number, refused);
             await log.CommitAsync(stop).ConfigureAwait(false);
+            Interlocked.Add(ref _bytesKept, bytes);
         }
         catch (Exception error)
         {
@@ -72,11 +82,11 @@ internal sealed class DeliveryLane(WebhookEndpoint endpoint, DeliveryLog log, We
         }
     }
 
-    private async Task<DeadLetter?> DeliverAsync(WebhookMessage message)
+    private async Task<DeadLetter?> DeliverAsync(WebhookMessage message, Action<int> arrived)
     {
         try
         {
-            await endpoint.SendAsync(message.Id, message.Body, stop).ConfigureAwait(false);
+            await endpoint.SendAsync(message.Id, message.Body, arrived, stop).ConfigureAwait(false);
             return null;
         }
         catch (WebhookAnswerException answer) when (answer.IsRefusal && options.KeepsRejected)

@@ -9,11 +9,12 @@ namespace Exporter.Exports.Destinations.Webhook;
 /// Cuts the rows of a slice into messages, by rows and bytes alone: however rows come in batches, the same rows in the same
 /// order make the same messages.
 /// </summary>
-internal sealed class MessageCutter(WebhookOptions options, FormatOptions format, MessageBody body, SliceAddress address, Schema schema)
+internal sealed class MessageCutter(WebhookOptions options, FormatOptions format, MessageBody body, SliceAddress address, Schema schema) : IDisposable
 {
     // The file format of the export says nothing here; how values look in JSON does.
     private readonly FormatOptions _json = new() { Format = FileFormat.JsonLines, Compression = Compression.None, Nested = format.Nested, NonFinite = format.NonFinite };
     private readonly List<ReadOnlyMemory<byte>> _rows = [];
+    private readonly MemoryStream _lines = new();
     private long _bytes;
     private int _number;
 
@@ -23,7 +24,7 @@ internal sealed class MessageCutter(WebhookOptions options, FormatOptions format
     /// <summary>Bytes of the bodies so far, before compression.</summary>
     public long Bytes { get; private set; }
 
-    /// <summary>The messages that are whole with this batch.</summary>
+    /// <summary>The messages that are whole with this batch. It is in memory as JSON, and once more in the messages: give it few rows.</summary>
     public IReadOnlyList<WebhookMessage> Add(RecordBatch batch)
     {
         var whole = new List<WebhookMessage>();
@@ -49,17 +50,25 @@ internal sealed class MessageCutter(WebhookOptions options, FormatOptions format
     /// <summary>The last message, which may be short; null when there is nothing left.</summary>
     public WebhookMessage? Complete() => _rows.Count == 0 ? null : Cut();
 
+    public void Dispose() => _lines.Dispose();
+
     private List<ReadOnlyMemory<byte>> Lines(RecordBatch batch)
     {
-        using var output = new MemoryStream();
-        using (var encoder = EncoderFactory.Create(_json, schema, output))
+        // What waits for the rest of its message lies in the buffer that is about to be written again.
+        for (var row = 0; row < _rows.Count; row++)
+        {
+            _rows[row] = _rows[row].ToArray();
+        }
+
+        _lines.SetLength(0);
+        using (var encoder = EncoderFactory.Create(_json, schema, _lines))
         {
             encoder.Encode(batch);
             encoder.Complete();
         }
 
         var rows = new List<ReadOnlyMemory<byte>>(batch.Length);
-        var bytes = output.GetBuffer().AsMemory(0, (int)output.Length);
+        var bytes = _lines.GetBuffer().AsMemory(0, (int)_lines.Length);
         while (bytes.Span.IndexOf((byte)'\n') is var end and >= 0)
         {
             rows.Add(bytes[..end]);

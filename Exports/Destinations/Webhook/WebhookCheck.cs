@@ -36,7 +36,7 @@ internal sealed class WebhookCheck(WebhookDestination destination, IReadOnlyList
             new SliceAddress("exporter-check", new DataInterval(now, now.AddDays(1)), 0, 1, 1), 0, _id, body.NoRows));
         foreach (var endpoint in endpoints)
         {
-            await endpoint.SendAsync(_id, empty, cancellationToken).ConfigureAwait(false);
+            await endpoint.SendAsync(_id, empty, arrived: null, cancellationToken).ConfigureAwait(false);
         }
 
         return $"{what} {Names()}.";

@@ -51,7 +51,7 @@ internal sealed class WebhookDestination : IDestination
     {
         var endpoint = _endpoints.FirstOrDefault(endpoint => endpoint.Receiver.Key == receiverKey) ?? throw new UserErrorException(
             WebhookOptions.UrlSetting, "The destination has no such URL any more.", "Delete the dead letter, or give the URL back.");
-        return endpoint.SendAsync(messageId, body, cancellationToken);
+        return endpoint.SendAsync(messageId, body, arrived: null, cancellationToken);
     }
 
     public ExportError? Classify(Exception exception) => WebhookErrors.Sort(exception);

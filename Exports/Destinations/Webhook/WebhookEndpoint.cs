@@ -28,9 +28,13 @@ internal sealed class WebhookEndpoint(WebhookReceiver receiver, WebhookOptions o
     public WebhookReceiver Receiver => receiver;
 
     /// <summary>Delivers a message; returns when the receiver has said that it has it.</summary>
+    /// <param name="id">The message's id.</param>
+    /// <param name="body">Its body, before compression.</param>
+    /// <param name="arrived">Told the bytes of the body whenever a try was answered, whatever the answer; null: nobody.</param>
+    /// <param name="cancellationToken">Cancels it.</param>
     /// <exception cref="WebhookAnswerException">It said otherwise.</exception>
     /// <exception cref="WebhookSilenceException">It said nothing.</exception>
-    public async Task SendAsync(string id, ReadOnlyMemory<byte> body, CancellationToken cancellationToken)
+    public async Task SendAsync(string id, ReadOnlyMemory<byte> body, Action<int>? arrived, CancellationToken cancellationToken)
     {
         await _atOnce.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
@@ -42,7 +46,7 @@ internal sealed class WebhookEndpoint(WebhookReceiver receiver, WebhookOptions o
                 await PaceAsync(cancellationToken).ConfigureAwait(false);
                 try
                 {
-                    await TryAsync(id, bytes, cancellationToken).ConfigureAwait(false);
+                    await TryAsync(id, bytes, arrived, cancellationToken).ConfigureAwait(false);
                     return;
                 }
                 catch (WebhookAnswerException answer) when (
@@ -75,13 +79,14 @@ internal sealed class WebhookEndpoint(WebhookReceiver receiver, WebhookOptions o
         ? WebhookErrors.Sort(error) is { Kind: ErrorKind.Transient or ErrorKind.Throttled }
         : error is WebhookSilenceException && WebhookErrors.Sort(error) is { Kind: ErrorKind.Transient };
 
-    private async Task TryAsync(string id, ReadOnlyMemory<byte> body, CancellationToken cancellationToken)
+    private async Task TryAsync(string id, ReadOnlyMemory<byte> body, Action<int>? arrived, CancellationToken cancellationToken)
     {
         using var request = Request(id, body);
         await AnswerAsync(
             request,
             async (answer, token) =>
             {
+                arrived?.Invoke(body.Length);
                 if (!answer.IsSuccessStatusCode)
                 {
                     throw await RefusedAsync(answer, token).ConfigureAwait(false);

@@ -9,6 +9,9 @@ namespace Exporter.Exports.Destinations.Webhook;
 /// </summary>
 internal sealed class WebhookSliceSink : ISliceSink
 {
+    // Rows that become JSON at once: of a whole batch all would be in memory three times.
+    private const int RowsAtOnce = 256;
+
     private readonly CancellationTokenSource _closing = new();
     private readonly SliceAddress _address;
     private readonly MessageCutter _cutter;
@@ -29,12 +32,21 @@ internal sealed class WebhookSliceSink : ISliceSink
         _lanes = [.. endpoints.Select(endpoint => new DeliveryLane(endpoint, _log, options, _closing.Token))];
     }
 
+    public long BytesSent => _lanes.Sum(lane => lane.BytesSent);
+
+    public long BytesKept => _lanes.Sum(lane => lane.BytesKept);
+
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_ended, this);
-        foreach (var message in await Task.Run(() => _cutter.Add(batch), cancellationToken).ConfigureAwait(false))
+        for (var from = 0; from < batch.Length; from += RowsAtOnce)
         {
-            await DeliverAsync(message, cancellationToken).ConfigureAwait(false);
+            // A view of the same memory, which is the caller's to free.
+            var (start, count) = (from, Math.Min(RowsAtOnce, batch.Length - from));
+            foreach (var message in await Task.Run(() => _cutter.Add(batch.Slice(start, count)), cancellationToken).ConfigureAwait(false))
+            {
+                await DeliverAsync(message, cancellationToken).ConfigureAwait(false);
+            }
         }
     }
 
@@ -62,6 +74,7 @@ internal sealed class WebhookSliceSink : ISliceSink
             await lane.DisposeAsync().ConfigureAwait(false);
         }
 
+        _cutter.Dispose();
         _log.Dispose();
         _closing.Dispose();
     }

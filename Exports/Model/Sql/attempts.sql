@@ -10,10 +10,10 @@ with slice as (
   from slice s
   where a.run_id = s.run_id and a.slice = s.number and a.outcome is null 
     and (a.engine_run_id <> @EngineRunId or (a.epoch, a.attempt) < (@Epoch, @Attempt))
-  returning a.sent_bytes
+  returning a.sent_bytes - a.kept_bytes as bytes
 ), wasted as (
-  update exports.slice s set resent_bytes = s.resent_bytes + (select sum(sent_bytes) from lost)
-  where s.run_id = @RunId and s.number = @Slice and exists (select from lost where sent_bytes > 0)
+  update exports.slice s set resent_bytes = s.resent_bytes + (select sum(bytes) from lost)
+  where s.run_id = @RunId and s.number = @Slice and exists (select from lost where bytes > 0)
 )
 insert into exports.slice_attempt (run_id, slice, engine_run_id, epoch, attempt)
 select s.run_id, s.number, @EngineRunId, @Epoch, @Attempt from slice s
@@ -25,7 +25,7 @@ on conflict do nothing
 
 -- name: SeeAttempt
 -- Index: slice_attempt_pkey. Locks: the row. What has ended stays.
-update exports.slice_attempt set rows = @Rows, source_bytes = @SourceBytes, sent_bytes = @SentBytes, seen_at = engine.clock()
+update exports.slice_attempt set rows = @Rows, source_bytes = @SourceBytes, sent_bytes = @SentBytes, kept_bytes = @KeptBytes, seen_at = engine.clock()
 where run_id = @RunId and slice = @Slice and engine_run_id = @EngineRunId and epoch = @Epoch and attempt = @Attempt and outcome is null
 
 -- name: FailAttempt
@@ -34,18 +34,18 @@ with slice as (
   select run_id, number from exports.slice where run_id = @RunId and number = @Slice for no key update
 ), failed as (
   update exports.slice_attempt a
-  set rows = @Rows, source_bytes = @SourceBytes, sent_bytes = @SentBytes, seen_at = engine.clock(), outcome = 'failed'
+  set rows = @Rows, source_bytes = @SourceBytes, sent_bytes = @SentBytes, kept_bytes = @KeptBytes, seen_at = engine.clock(), outcome = 'failed'
   from slice s
   where a.run_id = s.run_id and a.slice = s.number and a.engine_run_id = @EngineRunId and a.epoch = @Epoch and a.attempt = @Attempt and a.outcome is null
-  returning a.sent_bytes
+  returning a.sent_bytes - a.kept_bytes as bytes
 )
-update exports.slice s set resent_bytes = s.resent_bytes + f.sent_bytes
-from failed f where s.run_id = @RunId and s.number = @Slice and f.sent_bytes > 0
+update exports.slice s set resent_bytes = s.resent_bytes + f.bytes
+from failed f where s.run_id = @RunId and s.number = @Slice and f.bytes > 0
 
 -- name: CommitAttempt
 -- Index: slice_attempt_pkey. In the transaction that commits the slice, whose row is locked.
 update exports.slice_attempt
-set rows = @Rows, source_bytes = @SourceBytes, sent_bytes = @SentBytes, seen_at = engine.clock(), outcome = 'committed'
+set rows = @Rows, source_bytes = @SourceBytes, sent_bytes = @SentBytes, kept_bytes = @KeptBytes, seen_at = engine.clock(), outcome = 'committed'
 where run_id = @RunId and slice = @Slice and engine_run_id = @EngineRunId and epoch = @Epoch and attempt = @Attempt and outcome is null
 
 -- name: FindProgress
