@@ -1,6 +1,7 @@
 using Exporter.Exports.Destinations.Files;
 using Exporter.Exports.Destinations.Postgres;
 using Exporter.Exports.Destinations.S3;
+using Exporter.Exports.Destinations.Snowflake;
 using Exporter.Exports.Destinations.Webhook;
 using Exporter.Exports.Model;
 
@@ -15,6 +16,7 @@ public static class DestinationKinds
         FilesOptions.Kind,
         S3Options.Kind,
         PostgresOptions.Kind,
+        SnowflakeOptions.Kind,
         WebhookOptions.Kind,
     ];
 
