@@ -66,6 +66,12 @@ internal sealed class SnowflakeServer : IAsyncDisposable
     /// <summary>What goes wrong; nothing by default.</summary>
     public Func<SnowflakeCall, SnowflakeFault?> Fault { get; set; } = _ => null;
 
+    /// <summary>Whether retry=true finds nothing, so that a repeat is executed again: of a request that is under way, or was long ago, nothing is promised.</summary>
+    public bool ForgetsRequests { get; set; }
+
+    /// <summary>Done before each transaction.</summary>
+    public Func<Task> BeforeTransaction { get; set; } = () => Task.CompletedTask;
+
     /// <summary>Every request that was let in, in the order in which they came.</summary>
     public ConcurrentQueue<SnowflakeCall> Calls { get; } = [];
 
@@ -217,7 +223,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
         }
 
         // Only of what has succeeded it is known; without retry=true it is a new request.
-        var handle = retry && _succeeded.TryGetValue(requestId, out var known) ? known : Guid.NewGuid().ToString();
+        var handle = retry && !ForgetsRequests && _succeeded.TryGetValue(requestId, out var known) ? known : Guid.NewGuid().ToString();
         var execution = _statements.GetOrAdd(handle, _ => new Execution(handle, requestId, body) { Polls = fault?.Polls ?? 0, PollStatus = fault?.PollStatus ?? 202 });
         if (fault is { Polls: not null } or { Executes: true })
         {
@@ -323,6 +329,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
     private async Task<SnowflakeAnswer> SeveralAsync(IReadOnlyList<string> statements, Execution execution, string? warehouse)
     {
         var open = false;
+        await BeforeTransaction();
         try
         {
             foreach (var statement in statements)
