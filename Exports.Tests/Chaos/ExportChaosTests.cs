@@ -25,14 +25,6 @@ public sealed class ExportChaosTests
         Assert.That(verdict.IsGood, Is.True, verdict.ToString());
     }
 
-    [Test]
-    public async Task Every_row_reaches_Snowflake_once_whatever_happens_to_workers_ClickHouse_and_its_API()
-    {
-        var verdict = await RunAsync(new ExportChaosSettings { Destination = "snowflake", Exports = 2, Seed = 5, Patience = TimeSpan.FromMinutes(3) });
-        Assert.That(verdict.Wrong, Is.Empty);
-        Assert.That(verdict.IsGood, Is.True, verdict.ToString());
-    }
-
     [TestCase(null)]
     [TestCase("webhook")]
     public async Task A_commit_that_is_broken_on_purpose_is_found(string? destination)

@@ -74,6 +74,13 @@ internal static partial class SnowflakeSql
                 continue;
             }
 
+            if (piece.Text == "TO_TIMESTAMP_LTZ" && at + 5 < pieces.Count)
+            {
+                output.Append(Instant(pieces[at + 2].Text, int.Parse(pieces[at + 4].Text, System.Globalization.CultureInfo.InvariantCulture)));
+                at += 5;
+                continue;
+            }
+
             if (piece.Kind == 'w' && TypeOf(piece.Text, pieces, at) is var (type, taken) && type is not null)
             {
                 output.Append(type).Append(' ');
@@ -95,6 +102,11 @@ internal static partial class SnowflakeSql
 
         return output.ToString();
     }
+
+    // Of a column and a scale.
+    private static string Instant(string column, int scale) => scale == 9
+        ? $"make_timestamp_ns(CAST(\"{column}\" AS BIGINT)) "
+        : $"timezone('UTC', make_timestamp(CAST(\"{column}\" AS BIGINT) * {(scale == 6 ? 1 : scale == 3 ? 1_000 : 1_000_000)})) ";
 
     /// <summary>The columns of CREATE TABLE or ADD COLUMN, as DESCRIBE TABLE will say them.</summary>
     public static IReadOnlyList<(string Name, string Type, bool NotNull)> Columns(string definitions)

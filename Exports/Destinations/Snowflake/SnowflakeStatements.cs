@@ -79,13 +79,13 @@ internal sealed class SnowflakeStatements(SnowflakeOptions options, SnowflakeTar
 
     private string Keys => SnowflakeName.List(options.KeyColumns);
 
-    private string Values => string.Join(", ", columns.Select(column => column.Target.FromStage(SnowflakeName.Quoted(column.Name))));
+    private string Values => string.Join(", ", columns.Select(column => column.Target.FromStage(SnowflakeName.Quoted(column.Name), column.Type)));
 
     private string Newest
     {
         get
         {
-            var values = string.Join(", ", columns.Select(column => $"{column.Target.FromStage(SnowflakeName.Quoted(column.Name))} AS {SnowflakeName.Quoted(column.Name)}"));
+            var values = string.Join(", ", columns.Select(column => $"{column.Target.FromStage(SnowflakeName.Quoted(column.Name), column.Type)} AS {SnowflakeName.Quoted(column.Name)}"));
             var last = $"{SnowflakeName.Quoted(StagedColumns.RowNumber)} DESC";
             var order = _version is null ? last : $"{_version} DESC NULLS LAST, {last}";
             return $"SELECT {values} FROM (SELECT * FROM {stage} QUALIFY ROW_NUMBER() OVER (PARTITION BY {Keys} ORDER BY {order}) = 1) AS q";

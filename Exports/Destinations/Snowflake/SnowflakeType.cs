@@ -8,7 +8,7 @@ namespace Exporter.Exports.Destinations.Snowflake;
 /// <summary>A type of a column: https://docs.snowflake.com/en/sql-reference/intro-summary-data-types. Pure.</summary>
 /// <param name="Name">VARCHAR, NUMBER, FLOAT, BOOLEAN, BINARY, DATE, TIMESTAMP_LTZ, VARIANT or ARRAY, and others that are there.</param>
 /// <param name="Precision">Of NUMBER its digits, of TIMESTAMP_LTZ those of the second; 0 of the others.</param>
-/// <param name="Scale">Of NUMBER the digits behind the point; 0 of the others.</param>
+/// <param name="Scale">Of NUMBER the digits behind the point; of the export's instants those of the second in the number that they are staged as; 0 of the others.</param>
 internal sealed record SnowflakeType(string Name, int Precision = 0, int Scale = 0)
 {
     /// <summary>The most digits of a NUMBER behind the point.</summary>
@@ -29,8 +29,14 @@ internal sealed record SnowflakeType(string Name, int Precision = 0, int Scale =
         _ => Name,
     };
 
-    /// <summary>Of the column in the table that rows are staged in. JSON stays text there: a file's text would become a VARIANT that holds a text.</summary>
-    public string StagedSql => IsJson ? "VARCHAR" : Sql;
+    /// <summary>
+    /// Of the column in the table that rows are staged in. JSON stays text there: a file's text would become a VARIANT that holds a text. Instants
+    /// stay numbers: what a reader makes of Parquet's depends on its options and on the session's zone.
+    /// </summary>
+    public string StagedSql => IsJson ? "VARCHAR" : IsInstant ? "NUMBER(38,0)" : Sql;
+
+    /// <summary>Whether values are staged as numbers since 1970.</summary>
+    public bool IsInstant => Name == "TIMESTAMP_LTZ";
 
     /// <summary>The type of a new column.</summary>
     /// <exception cref="UserErrorException">Snowflake has none.</exception>
@@ -69,8 +75,13 @@ internal sealed record SnowflakeType(string Name, int Precision = 0, int Scale =
     };
 
     /// <summary>What stands for a staged column when rows go to a column of this type.</summary>
-    public string FromStage(string column) => Name switch
+    /// <param name="column">Its name in SQL.</param>
+    /// <param name="staged">The export's type.</param>
+    public string FromStage(string column, SnowflakeType staged) => Name switch
     {
+        // https://docs.snowflake.com/en/sql-reference/functions/to_timestamp
+        _ when staged.IsInstant => string.Create(CultureInfo.InvariantCulture, $"TO_TIMESTAMP_LTZ({column}, {staged.Scale})"),
+
         // Without "d" a key that comes twice is an error: https://docs.snowflake.com/en/sql-reference/functions/parse_json.
         "ARRAY" => $"TO_ARRAY(PARSE_JSON({column}, 'd'))",
         "VARIANT" => $"PARSE_JSON({column}, 'd')",
@@ -89,8 +100,10 @@ internal sealed record SnowflakeType(string Name, int Precision = 0, int Scale =
         Decimal64Type type => Decimal(type.Precision, type.Scale),
         Decimal128Type type => Decimal(type.Precision, type.Scale),
         Date32Type => new("DATE"),
-        TimestampType { Unit: TimeUnit.Nanosecond } => new("TIMESTAMP_LTZ", 9),
-        TimestampType => new("TIMESTAMP_LTZ", 6),
+        TimestampType { Unit: TimeUnit.Nanosecond } => new("TIMESTAMP_LTZ", 9, 9),
+        TimestampType { Unit: TimeUnit.Microsecond } => new("TIMESTAMP_LTZ", 6, 6),
+        TimestampType { Unit: TimeUnit.Millisecond } => new("TIMESTAMP_LTZ", 6, 3),
+        TimestampType => new("TIMESTAMP_LTZ", 6, 0),
         BinaryType or FixedSizeBinaryType => new("BINARY"),
         StringType => OfText(source),
         ListType or LargeListType => new("ARRAY"),

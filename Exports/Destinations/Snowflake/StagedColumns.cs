@@ -8,7 +8,7 @@ namespace Exporter.Exports.Destinations.Snowflake;
 
 /// <summary>
 /// What the export's columns are in staged Parquet files. Snowflake reads no unsigned numbers of 64 bits, wraps up lists in objects of its own,
-/// and takes bytes that say that they are text for text.
+/// takes bytes that say that they are text for text, and reads instants as its options say.
 /// </summary>
 internal sealed class StagedColumns
 {
@@ -60,6 +60,8 @@ internal sealed class StagedColumns
         (UInt64Type, _) => (new Decimal128Type(20, 0), array => Decimals((UInt64Array)array)),
         (HalfFloatType, _) => (FloatType.Default, array => Floats((HalfFloatArray)array)),
         (Decimal128Type, "VARCHAR") => (StringType.Default, array => Texts(array, row => ((Decimal128Array)array).GetString(row))),
+        (TimestampType, _) => (Int64Type.Default, array => new Int64Array(new ArrayData(
+            Int64Type.Default, array.Length, array.NullCount, array.Offset, array.Data.Buffers))),
         (StringType, "BINARY") => (BinaryType.Default, array => new BinaryArray(new ArrayData(
             BinaryType.Default, array.Length, array.NullCount, array.Offset, array.Data.Buffers))),
         (ListType or StructType or MapType, _) => (StringType.Default, array => JsonTexts(array, column.Name)),
