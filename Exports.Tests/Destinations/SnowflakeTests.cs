@@ -59,6 +59,18 @@ public sealed class SnowflakeTests
     }
 
     [Test]
+    public async Task An_attempt_claims_its_slice_once()
+    {
+        await using var destination = _server.Open();
+        var address = Slice(1) with { StepKey = "run/3" };
+        Assert.That(await destination.ResumeSliceAsync(address, default), Is.Null);
+        await ExportAsync(destination, address, [1, "a"]);
+        Assert.That(_server.Calls.Count(call => call.Text.Contains("SET \"CLAIM_ID\" = ", StringComparison.Ordinal)), Is.EqualTo(1));
+        await ExportAsync(destination, address, [1, "b"]);
+        Assert.That(await TextsAsync(), Is.EqualTo(new[] { "b" }), "opened again it is claimed again");
+    }
+
+    [Test]
     public async Task A_worker_that_dies_after_its_commit_is_found_to_have_committed()
     {
         var address = Slice(1) with { StepKey = "run/3" };
@@ -200,6 +212,16 @@ public sealed class SnowflakeTests
         await ExportAsync(destination, new SliceAddress(export, Day, 0, 1, 1), [1, "a"]);
         Assert.That(await TextsAsync(), Is.EqualTo(new[] { "a" }));
         Assert.That(await _server.ListAsync("SELECT \"EXPORT\" FROM \"ANALYTICS\".\"PUBLIC\".\"_EXPORTER_COMMITS\""), Is.EqualTo(new[] { export }));
+    }
+
+    // COPY makes NULL of the third unless it is told otherwise.
+    [Test]
+    public async Task Texts_that_look_like_something_else_stay_what_they_are()
+    {
+        string?[] texts = ["", "NULL", "\\N", "null", "a\0b", " ", "\\"];
+        await using var destination = _server.Open();
+        await ExportAsync(destination, Slice(1), [.. texts.Select((text, at) => new object?[] { at, text })]);
+        Assert.That(await TextsAsync(), Is.EqualTo(texts));
     }
 
     [Test]

@@ -96,7 +96,7 @@ public sealed class SnowflakeWireTests
             "Authorization: Bearer token", "X-Snowflake-Authorization-Token-Type: PROGRAMMATIC_ACCESS_TOKEN", "Accept: application/json", "User-Agent: exporter/1.0", "Content-Type: application/json",
         }));
         Assert.That(_asked[0], Does.Match("^POST /api/v2/statements\\?requestId=[0-9a-f-]{36}$"));
-        Assert.That(_body, Is.EqualTo("""{"statement":"SELECT 1","timeout":3600,"warehouse":"LOADING","role":null,"parameters":{"TIMEZONE":"UTC","QUERY_TAG":"exporter"}}"""));
+        Assert.That(_body, Is.EqualTo("""{"statement":"SELECT 1","timeout":3600,"warehouse":"LOADING","parameters":{"TIMEZONE":"UTC","QUERY_TAG":"exporter"}}"""));
     }
 
     private readonly List<string> _asked = [];

@@ -16,6 +16,7 @@ internal sealed partial class SnowflakeCopy(LocalS3 s3, SnowflakeTables tables)
 
     // Of a table, for 64 days: name, size and tag of each file.
     private readonly HashSet<(string Table, string Key, long Size, string Tag)> _loaded = [];
+    private bool _backslashN;
     private int _count;
     private int _skipped;
 
@@ -48,6 +49,8 @@ internal sealed partial class SnowflakeCopy(LocalS3 s3, SnowflakeTables tables)
             throw SnowflakeFailure.Compilation($"Invalid number of files {files.Count}, the maximum is {MostFiles}.");
         }
 
+        // A text that is \N is NULL, unless it is told otherwise.
+        _backslashN = !parts.Groups["nullif"].Success;
         using var client = Client(location, parts);
         var place = location[0] == '@' ? UrlBehind(location) : location;
         var (bucket, prefix) = (place.Split('/')[2], string.Join('/', place.Split('/').Skip(3)));
@@ -142,12 +145,12 @@ internal sealed partial class SnowflakeCopy(LocalS3 s3, SnowflakeTables tables)
 
         var names = described.Rows.Select(row => row[0]!).Where(name => there.Any(column => column.Name == name)).Select(name => $"\"{name.Replace("\"", "\"\"", StringComparison.Ordinal)}\"").ToList();
         var list = string.Join(", ", names);
-        var count = await tables.RunAsync($"INSERT INTO \"{table.Database}\".\"{table.Schema}\".\"{table.Name}\" ({list}) SELECT {list} FROM read_parquet('{path}')");
+        var count = await tables.RunAsync($"INSERT INTO \"{table.Database}\".\"{table.Schema}\".\"{table.Name}\" ({list}) SELECT {(_backslashN ? string.Join(", ", names.Select(name => $"CASE WHEN CAST({name} AS VARCHAR) = '\\N' THEN NULL ELSE {name} END")) : list)} FROM read_parquet('{path}')");
         return count.ToString(CultureInfo.InvariantCulture);
     }
 
     [GeneratedRegex("""
-        ^COPY INTO \S+ FROM '(?:[^']|'')*'(?: STORAGE_INTEGRATION = "(?<integration>[^"]+)"| CREDENTIALS = \((?<credentials>AWS_KEY_ID = '[^']*' AWS_SECRET_KEY = '[^']*')\))? FILES = \((?<files>[^)]*)\) FILE_FORMAT = \(TYPE = PARQUET USE_LOGICAL_TYPE = TRUE USE_VECTORIZED_SCANNER = TRUE BINARY_AS_TEXT = FALSE\) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE ON_ERROR = ABORT_STATEMENT$
+        ^COPY INTO \S+ FROM '(?:[^']|'')*'(?: STORAGE_INTEGRATION = "(?<integration>[^"]+)"| CREDENTIALS = \((?<credentials>AWS_KEY_ID = '[^']*' AWS_SECRET_KEY = '[^']*')\))? FILES = \((?<files>[^)]*)\) FILE_FORMAT = \(TYPE = PARQUET USE_LOGICAL_TYPE = TRUE USE_VECTORIZED_SCANNER = TRUE BINARY_AS_TEXT = FALSE(?<nullif> NULL_IF = \(\))?\) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE ON_ERROR = ABORT_STATEMENT$
         """)]
     private static partial Regex Statement();
 }

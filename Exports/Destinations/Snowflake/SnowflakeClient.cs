@@ -85,15 +85,16 @@ internal sealed class SnowflakeClient : ISnowflakeClient
             parameters["MULTI_STATEMENT_COUNT"] = statements.Count.ToString(CultureInfo.InvariantCulture);
         }
 
-        var body = JsonSerializer.SerializeToUtf8Bytes(new Dictionary<string, object?>
+        var body = new Dictionary<string, object>
         {
-            ["statement"] = string.Join(";\n", statements),
-            ["timeout"] = _options.Timeout,
-            ["warehouse"] = _options.WarehouseName,
-            ["role"] = _options.RoleName,
-            ["parameters"] = parameters,
-        });
-        return AskAsync(HttpMethod.Post, $"api/v2/statements?requestId={Guid.NewGuid()}", body, cancellationToken);
+            ["statement"] = string.Join(";\n", statements), ["timeout"] = _options.Timeout, ["warehouse"] = _options.WarehouseName, ["parameters"] = parameters,
+        };
+        if (_options.RoleName is { } role)
+        {
+            body["role"] = role;
+        }
+
+        return AskAsync(HttpMethod.Post, $"api/v2/statements?requestId={Guid.NewGuid()}", JsonSerializer.SerializeToUtf8Bytes(body), cancellationToken);
     }
 
     // 202: it is still under way; statementStatusUrl says where to look.

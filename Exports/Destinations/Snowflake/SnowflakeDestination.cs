@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using Apache.Arrow;
 using Exporter.Exports.Destinations.S3;
@@ -17,6 +18,9 @@ internal sealed class SnowflakeDestination : IDestination
     private readonly ISnowflakeClient _client;
     private readonly SnowflakeCommits _commits;
     private readonly SemaphoreSlim _one = new(1);
+
+    // Of attempts that have looked for a commit and have not opened their slice yet: they need not claim it again.
+    private readonly ConcurrentDictionary<SliceAddress, SnowflakeClaim> _claimed = new();
     private (string Target, string Schema, IReadOnlyList<SnowflakeColumn> Columns)? _prepared;
     private bool _hasCommits;
 
@@ -41,16 +45,20 @@ internal sealed class SnowflakeDestination : IDestination
     public async Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken)
     {
         var claim = await ClaimAsync(address, cancellationToken).ConfigureAwait(false);
-        return claim.Before is { By: { } by } before && by == address.StepKey
-            ? new CommittedSlice(new SliceReceipt { Slice = address.Slice, Rows = before.Rows, Bytes = before.Bytes }, before.Note)
-            : null;
+        if (claim.Before is { By: { } by } before && by == address.StepKey)
+        {
+            return new CommittedSlice(new SliceReceipt { Slice = address.Slice, Rows = before.Rows, Bytes = before.Bytes }, before.Note);
+        }
+
+        _claimed[address] = claim;
+        return null;
     }
 
     public async Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken)
     {
         var target = new SnowflakeTarget(_options, _options.TableOf(address.Export));
         var columns = await PrepareAsync(target, schema, cancellationToken).ConfigureAwait(false);
-        var claim = await ClaimAsync(address, cancellationToken).ConfigureAwait(false);
+        var claim = _claimed.TryRemove(address, out var claimed) ? claimed : await ClaimAsync(address, cancellationToken).ConfigureAwait(false);
         target.CheckReplaces(claim.Before);
         await _files.RemoveAsync(address, cancellationToken).ConfigureAwait(false);
         return new SnowflakeSliceSink(new SnowflakeSlice(_options, target, address, claim, columns, schema), _client, _files, _commits, _format);

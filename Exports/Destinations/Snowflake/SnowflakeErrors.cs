@@ -73,6 +73,7 @@ internal static partial class SnowflakeErrors
         {
             _ when Has("Insufficient privileges") || error.Code == "003001" => User(
                 SnowflakeOptions.RoleSetting, $"The role may not do this: {cause}", "Grant it what docs/destinations/snowflake.md lists under permissions, or give another role."),
+            _ when error.Code is "002043" || Has("Object does not exist, or operation cannot be performed") => NotThere("Schema", cause, options),
             _ when error.Code is "000606" || Has("No active warehouse") || Has("warehouse") && Has("suspended") => User(
                 SnowflakeOptions.WarehouseSetting, $"The warehouse {options.WarehouseName} cannot be used: {cause}", "Create it, grant its usage to the role, or let it resume."),
             _ when error.Code is "090073" || Has("resource monitor") => User(

@@ -49,8 +49,9 @@ internal sealed class StagedFiles(SnowflakeOptions options, S3Options s3) : IDis
                 : $" CREDENTIALS = (AWS_KEY_ID = {SnowflakeName.Literal(options.CopyAccessKey ?? options.StageAccessKey)} AWS_SECRET_KEY = {SnowflakeName.Literal(options.CopySecretKey ?? options.StageSecretKey)})");
         }
 
+        // Without NULL_IF a text "\N" would become NULL.
         return $"FROM {location} FILES = ({SnowflakeName.Literal(key[folder.Length..])})"
-            + " FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE USE_VECTORIZED_SCANNER = TRUE BINARY_AS_TEXT = FALSE)"
+            + " FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE USE_VECTORIZED_SCANNER = TRUE BINARY_AS_TEXT = FALSE NULL_IF = ())"
             + " MATCH_BY_COLUMN_NAME = CASE_SENSITIVE ON_ERROR = ABORT_STATEMENT";
     }
 
