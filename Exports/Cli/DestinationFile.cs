@@ -15,9 +15,14 @@ internal static class DestinationFile
 {
     /// <summary>Reads a destination; what the kind asks of it is checked later.</summary>
     /// <exception cref="UserErrorException">The file cannot be read, or has something that the kind does not know.</exception>
-    public static Destination Read(string path)
+    public static Destination Read(string path) => Of(Values(path), path);
+
+    /// <summary>The same, of settings that were read already.</summary>
+    /// <param name="values">Settings by name; taken apart.</param>
+    /// <param name="path">The file's name, for errors.</param>
+    /// <exception cref="UserErrorException">They have something that the kind does not know.</exception>
+    public static Destination Of(Dictionary<string, string> values, string path)
     {
-        var values = Values(path);
         var kind = DestinationKinds.Get(Take(values, "kind", path));
         var name = Take(values, "name", path);
         var settings = new JsonObject();
