@@ -1,8 +1,4 @@
-using Apache.Arrow;
-using Apache.Arrow.Types;
-using Exporter.Exports.Destinations;
 using Exporter.Exports.Destinations.Snowflake;
-using Exporter.Exports.Sources;
 using Exporter.Exports.Tests.Doubles;
 
 namespace Exporter.Exports.Tests.Destinations;
@@ -46,22 +42,6 @@ public sealed class SnowflakeTypeTests
     [TestCase("FLOAT", "NUMBER(38,0)", false)]
     public void A_column_takes_what_fits_into_it(string column, string values, bool takes) =>
         Assert.That(SnowflakeType.Parse(column).Takes(SnowflakeType.Parse(values)), Is.EqualTo(takes));
-
-    // Rows with such values are handled as the export's bad_rows says, before they are staged.
-    [Test]
-    public void What_a_column_cannot_hold_is_known_before()
-    {
-        Assert.That(LimitOf("String", StringType.Default), Has.Property("Utf8").True.And.Property("MaxBytes").EqualTo(16 * 1024 * 1024).And.Property("ZeroBytes").True);
-        Assert.That(LimitOf("JSON", StringType.Default)!.Json, Has.Property("UnpairedSurrogates").False);
-        Assert.That(LimitOf("FixedString(4)", StringType.Default), Has.Property("Utf8").False.And.Property("MaxBytes").EqualTo(8 * 1024 * 1024));
-        Assert.That(LimitOf("Float64", DoubleType.Default), Is.Null);
-    }
-
-    private static ColumnLimit? LimitOf(string source, IArrowType type)
-    {
-        var schema = SourceTypes.On(new Schema([new Field("c", type, nullable: true)], null), [new DescribedColumn("c", "c", source)]);
-        return SnowflakeType.LimitOf(schema.GetFieldByIndex(0));
-    }
 
     private static string Short(string type) => type is "VARCHAR(16777216)" or "BINARY(8388608)" ? type[..type.IndexOf('(', StringComparison.Ordinal)] : type;
 }
