@@ -1,29 +1,22 @@
 using System.Globalization;
 using CsCheck;
-using Exporter.Exports.Destinations;
 using Exporter.Exports.Destinations.Postgres;
-using Exporter.Exports.Model;
-using Exporter.Exports.Sources;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Exporter.Exports.Tests.Destinations;
 
 /// <summary>The table of docs/destinations/postgres.md: each line is a value that goes from a real ClickHouse into a real PostgreSQL.</summary>
 public sealed class PostgresTypeTests
 {
-    private static readonly DataInterval Day = new(
-        new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero), new DateTimeOffset(2026, 1, 2, 0, 0, 0, TimeSpan.Zero));
-
     [Test]
     public async Task Every_type_arrives_in_PostgreSQL_as_the_documentation_says()
     {
-        var rows = await ReadTableAsync();
+        var rows = await TypeTable.ReadAsync("postgres.md");
         Assert.That(rows, Has.Count.GreaterThan(40));
         await using var server = await PostgresServer.NewAsync();
         await using var destination = server.Open();
-        await ExportAsync(rows, destination);
+        await TypeTable.ExportAsync(rows, destination);
 
-        var names = Enumerable.Range(0, rows.Count).Select(Column).ToList();
+        var names = Enumerable.Range(0, rows.Count).Select(TypeTable.Column).ToList();
         var types = await server.ListAsync<string>(
             "select format_type(atttypid, atttypmod) from pg_attribute where attrelid = 'types'::regclass and attnum > 0 and attname <> '_exporter_commit' order by attnum");
         await server.ExecuteAsync($"alter database \"{server.Parts.Database}\" set timezone = 'UTC'");
@@ -87,63 +80,5 @@ public sealed class PostgresTypeTests
         }
 
         return sign == 0 ? value : -value;
-    }
-
-    private static async Task ExportAsync(List<TypeRow> rows, IDestination destination)
-    {
-        var server = await TestServers.ClickHouseAsync();
-        var connection = await server.CreateDatabaseAsync();
-        var database = connection[(connection.IndexOf("Database=", StringComparison.Ordinal) + 9)..];
-        await server.ExecuteAsync($"CREATE TABLE {database}.one (at DateTime('UTC')) ENGINE = MergeTree ORDER BY at");
-        await server.ExecuteAsync($"INSERT INTO {database}.one VALUES ('2026-01-01 00:00:00')");
-        using var source = new ClickHouseSource(
-            new ClickHouseOptions { ConnectionString = connection }, TimeProvider.System, NullLogger<ClickHouseSource>.Instance);
-        var model = new SourceModel
-        {
-            Table = "one", CursorColumn = "at", Columns = [.. rows.Select((row, at) => new SourceColumn(row.Example, Column(at)))],
-        };
-        var columns = await source.DescribeAsync(model, default);
-        var query = QueryBuilder.Rows(model, columns, new Slice { Number = 0, Range = Day, ExpectedRows = 1 });
-        await using var reader = await source.ReadAsync(query, Guid.NewGuid().ToString(), "types", default);
-        await using var sink = await destination.OpenSliceAsync(
-            new SliceAddress("types", Day, 0, 1, 1), SourceTypes.On(reader.Schema, columns), default);
-        while (await reader.NextAsync(default) is { } batch)
-        {
-            using (batch)
-            {
-                await sink.WriteAsync(batch, default);
-            }
-        }
-
-        Assert.That((await sink.CommitAsync(default)).Rows, Is.EqualTo(1));
-    }
-
-    private static string Column(int at) => string.Create(CultureInfo.InvariantCulture, $"c{at}");
-
-    private static async Task<List<TypeRow>> ReadTableAsync()
-    {
-        var folder = TestContext.CurrentContext.TestDirectory;
-        while (!File.Exists(Path.Combine(folder, "Exporter.sln")))
-        {
-            folder = Path.GetDirectoryName(folder)!;
-        }
-
-        var lines = await File.ReadAllLinesAsync(Path.Combine(folder, "docs", "destinations", "postgres.md"));
-        return
-        [
-            .. lines.SkipWhile(line => !line.StartsWith("| ClickHouse |", StringComparison.Ordinal)).Skip(2)
-                .TakeWhile(line => line.StartsWith("| `", StringComparison.Ordinal)).Select(TypeRow.Parse),
-        ];
-    }
-
-    private sealed record TypeRow(string Example, string Type, string? Value)
-    {
-        public static TypeRow Parse(string line)
-        {
-            var cells = line.Split('|', StringSplitOptions.TrimEntries)[1..^1];
-            return new TypeRow(Code(cells[1]), cells[2], cells[3] == "null" ? null : Code(cells[3]));
-        }
-
-        private static string Code(string cell) => cell.Trim('`');
     }
 }

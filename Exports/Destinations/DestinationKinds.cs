@@ -2,6 +2,7 @@ using Exporter.Exports.Destinations.AzureBlob;
 using Exporter.Exports.Destinations.Files;
 using Exporter.Exports.Destinations.Postgres;
 using Exporter.Exports.Destinations.S3;
+using Exporter.Exports.Destinations.Snowflake;
 using Exporter.Exports.Destinations.Webhook;
 using Exporter.Exports.Model;
 
@@ -17,6 +18,7 @@ public static class DestinationKinds
         S3Options.Kind,
         AzureBlobOptions.Kind,
         PostgresOptions.Kind,
+        SnowflakeOptions.Kind,
         WebhookOptions.Kind,
     ];
 
