@@ -113,6 +113,7 @@ internal sealed class ExportBench : IAsyncDisposable
         const string OursS3 = "exporter to S3";
         const string Streamed = "ClickHouse, streamed to a file";
         const string Inserted = "ClickHouse, into file()";
+        const string InsertedS3 = "ClickHouse, into s3()";
         const string Duck = "DuckDB, Parquet to Parquet";
         var day = BenchTable.Days(1);
         await using var s3 = withS3 ? await LocalS3.StartAsync() : null;
@@ -127,6 +128,7 @@ internal sealed class ExportBench : IAsyncDisposable
             {
                 var bucket = await s3.CreateBucketAsync();
                 Add(OursS3, await worker.ExportAsync(day, () => Bucket(s3, bucket)));
+                Add(InsertedS3, await PeerAsync("clickhouse-s3", Address(), new UriBuilder(new Uri(s3.Endpoint, bucket + "/clickhouse.parquet")) { UserName = s3.AccessKey, Password = s3.SecretKey }.Uri.ToString()));
             }
 
             Add(Duck, await PeerAsync("duckdb", new Uri(Path.Combine(_folder, "clickhouse.out")).ToString()));
@@ -144,6 +146,7 @@ internal sealed class ExportBench : IAsyncDisposable
         if (withS3)
         {
             Hold($"{OursS3}: time in parts of {Streamed}", Ratio(OursS3, Streamed), 1.2);
+            Hold($"{OursS3}: time in parts of {InsertedS3}", Ratio(OursS3, InsertedS3), 1.2);
         }
 
         Hold($"{Ours}: time in parts of {Old}", Ratio(Ours, Old), 1 / 5.0);
@@ -216,7 +219,7 @@ internal sealed class ExportBench : IAsyncDisposable
         CultureInfo.InvariantCulture,
         $"http://127.0.0.1:{_clickHouse.HttpPort}/?user={LocalClickHouse.User}&password={LocalClickHouse.Password}&output_format_parquet_compression_method=zstd&output_format_parquet_row_group_size={RowGroupRows}&engine_file_truncate_on_insert=1");
 
-    private async Task<Pace> PeerAsync(string peer, string source)
+    private async Task<Pace> PeerAsync(string peer, string source, string? output = null)
     {
         var day = BenchTable.Days(1);
         var small = BenchTable.Where(new DataInterval(day.Start, day.Start.AddHours(6)));
@@ -224,7 +227,7 @@ internal sealed class ExportBench : IAsyncDisposable
             "dotnet",
             [
                 "exec", typeof(ExportBench).Assembly.Location, "bench-peer", peer, source, _clickHouse.ProcessId.ToString(CultureInfo.InvariantCulture),
-                small, BenchTable.Where(day), Path.Combine(_folder, peer + ".out"),
+                small, BenchTable.Where(day), output ?? Path.Combine(_folder, peer + ".out"),
             ])
         {
             RedirectStandardOutput = true,

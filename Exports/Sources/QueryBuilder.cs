@@ -263,6 +263,6 @@ internal static class QueryBuilder
             values[name] = value.ToString(CultureInfo.InvariantCulture);
         }
 
-        return new SourceQuery(sql, values);
+        return new SourceQuery(sql, values) { Table = model.Table ?? "" };
     }
 }
