@@ -24,6 +24,8 @@ public static class ExportServices
         services.TryAddSingleton<DeliveryStore>();
         services.TryAddSingleton<VerificationStore>();
         services.TryAddSingleton<QuarantineStore>();
+        services.TryAddSingleton<AuditStore>();
+        services.TryAddSingleton<ExportControl>();
         return engine;
     }
 

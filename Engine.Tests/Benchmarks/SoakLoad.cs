@@ -83,12 +83,12 @@ internal sealed class SoakLoad(NpgsqlDataSource data)
 /// <param name="Waiting">Runs that have not ended.</param>
 /// <param name="Dead">Dead rows of the hot table, by the server's statistics.</param>
 /// <param name="Megabytes">Size of the hot table and its indexes.</param>
-/// <param name="Snapshot">Whether the snapshot was held.</param>
-internal sealed record SoakSample(TimeSpan At, TimeSpan Length, long All, long Finished, long Waiting, long Dead, double Megabytes, bool Snapshot)
+/// <param name="Beside">What was asked beside it.</param>
+internal sealed record SoakSample(TimeSpan At, TimeSpan Length, long All, long Finished, long Waiting, long Dead, double Megabytes, SoakQuery Beside)
 {
     public const string Title = "   time     runs/s   waiting    dead rows   hot table MB";
 
-    public static async Task<SoakSample> TakeAsync(NpgsqlDataSource data, TimeSpan at, SoakSample? before, bool snapshot = false)
+    public static async Task<SoakSample> TakeAsync(NpgsqlDataSource data, TimeSpan at, SoakSample? before, SoakQuery beside = SoakQuery.None)
     {
         await using var connection = await data.OpenConnectionAsync();
         var (waiting, all, dead, size) = await connection.QuerySingleAsync<(long, long, long, double)>(
@@ -96,9 +96,22 @@ internal sealed record SoakSample(TimeSpan At, TimeSpan Length, long All, long F
             select (select count(*) from engine.live_run), (select n_tup_ins from pg_stat_user_tables where relid = 'engine.outcome'::regclass), n_dead_tup, pg_total_relation_size(relid) / 1e6::float8
             from pg_stat_user_tables where relid = 'engine.live_run'::regclass
             """);
-        return new SoakSample(at, at - (before?.At ?? at), all, all - (before?.All ?? all), waiting, dead, size, snapshot);
+        return new SoakSample(at, at - (before?.At ?? at), all, all - (before?.All ?? all), waiting, dead, size, beside);
     }
 
     public override string ToString() =>
-        $"{At:hh\\:mm\\:ss} {Finished / Math.Max(Length.TotalSeconds, 0.001),10:N0} {Waiting,9:N0} {Dead,12:N0} {Megabytes,14:N1}{(Snapshot ? "   snapshot held" : "")}";
+        $"{At:hh\\:mm\\:ss} {Finished / Math.Max(Length.TotalSeconds, 0.001),10:N0} {Waiting,9:N0} {Dead,12:N0} {Megabytes,14:N1}{Beside switch { SoakQuery.Held => "   snapshot held", SoakQuery.Renewed => "   query, snapshot renewed", _ => "" }}";
+}
+
+/// <summary>What is asked beside the load.</summary>
+internal enum SoakQuery
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>The analytical query, each time with a snapshot of its own: what it takes of the processor, and little more.</summary>
+    Renewed,
+
+    /// <summary>The same with one snapshot for all answers.</summary>
+    Held,
 }

@@ -56,7 +56,7 @@ public sealed partial class DocumentedNamesTests
         ActivitySource.AddActivityListener(listener);
         var claimed = new ClaimedRun(Guid.NewGuid(), "{workflow}", 1, 0, false, [], null)
         {
-            Queue = "q", Version = 1, RunAttempt = 1, HasParent = false, HasChildren = false,
+            Queue = "q", Priority = 0, DueAt = default, Version = 1, RunAttempt = 1, HasParent = false, HasChildren = false,
         };
         using var run = EngineTracing.Run(claimed);
         using var attempt = EngineTracing.Attempt(claimed.RunId, "{step}", 0, 1);

@@ -68,6 +68,7 @@ internal sealed class GuardedClaims(Guid workerId)
             {
                 Queue = queue, Version = reader.GetInt32(7), RunAttempt = reader.GetInt32(8), Retry = reader.IsDBNull(9) ? null : reader.GetString(9),
                 HasParent = reader.GetBoolean(10), HasChildren = reader.GetBoolean(11),
+                Priority = reader.GetInt16(12), DueAt = reader.GetDateTime(13),
             });
         }
     }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -8,6 +9,11 @@ internal sealed record ClaimedRun(
     Guid RunId, string Workflow, long Epoch, long BaseEpoch, bool CancelRequested, byte[] Input, DateTimeOffset? ScheduledFor)
 {
     public required string Queue { get; init; }
+
+    public required short Priority { get; init; }
+
+    /// <summary>When it was due, by the database's clock.</summary>
+    public required DateTime DueAt { get; init; }
 
     /// <summary>The version of its code.</summary>
     public required int Version { get; init; }
@@ -47,13 +53,14 @@ internal sealed record BegunStep(int Attempt, int Counted, byte[]? Checkpoint, T
 internal sealed record Surroundings(bool Ready, TimeSpan? DueIn, TimeSpan? ScheduleIn, bool Buffered, bool ToSweep, bool ToCarry);
 
 /// <summary>A worker's statements about itself and the runs that it takes.</summary>
-internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId, QuietConnection? quiet = null)
+internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId, QuietConnection? quiet = null, TimeProvider? time = null)
 {
     private static readonly SqlFile Queues = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/queues.sql");
     private static readonly SqlFile Sql = SqlFile.Load(typeof(WorkerStore).Assembly, "sql/worker.sql");
     // Seconds. A look may wait for a lock, and the lease's renewal with it.
     private const int LongestLook = 2;
     private readonly GuardedClaims _guarded = new(workerId);
+    private readonly ClaimFront _front = new(time ?? TimeProvider.System);
 
     /// <summary>When to claim again after the last claim although nothing happens; null when there is no reason to.</summary>
     public TimeSpan? ClaimAgainIn { get; private set; }
@@ -260,26 +267,48 @@ internal sealed class WorkerStore(NpgsqlDataSource data, Guid workerId, QuietCon
         NpgsqlConnection connection, string queue, WorkflowOffer offer, int limit, CancellationToken cancellationToken)
     {
         var runs = new List<ClaimedRun>();
+        var start = _front.Begin();
         bool guarded;
         var batch = new NpgsqlBatch(connection);
         await using (batch.ConfigureAwait(false))
         {
+            var wake = new NpgsqlBatchCommand(Sql["WakeDue"]) { Parameters = { Of(start.WakeFrom) } };
             batch.BatchCommands.Add(WriteStore.PlanForMany());
-            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["WakeDue"]));
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["MeasureLook"]));
+            batch.BatchCommands.Add(wake);
             batch.BatchCommands.Add(GuardedClaims.NeedsGuard(queue));
-            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["ClaimRuns"]) { Parameters = { Of(workerId), Of(queue), Of(offer.Codes), Of(limit), Of(offer.Names), Of(offer.Newest) } });
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["ClaimRuns"])
+            {
+                Parameters =
+                {
+                    Of(workerId), Of(queue), Of(offer.Codes), Of(limit), Of(offer.Names), Of(offer.Newest),
+                    Of(start.Priorities),
+                    new NpgsqlParameter<DateTime[]> { TypedValue = start.DueFrom, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.TimestampTz },
+                    Of(start.Below),
+                },
+            });
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(Sql["MeasureLook"]));
             var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
             await using var closing = reader.ConfigureAwait(false);
+            await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+            await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+            var (clock, before) = (reader.GetDateTime(0), reader.GetInt64(1));
             await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
             guarded = await reader.ReadAsync(cancellationToken).ConfigureAwait(false) && reader.GetBoolean(0);
             await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
             await GuardedClaims.ReadAsync(reader, queue, runs, cancellationToken).ConfigureAwait(false);
+            await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+            await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+            if (!guarded)
+            {
+                _front.Looked(start, clock, reader.GetInt64(1) - before, (int)wake.RecordsAffected, CollectionsMarshal.AsSpan(runs), limit);
+            }
         }
 
         // What the first statement claimed is this worker's by now, so it must reach the caller whatever happens here.
         ClaimAgainIn = guarded && runs.Count == 0
             ? await _guarded.ClaimAsync(connection, queue, offer, limit, runs, cancellationToken).ConfigureAwait(false)
-            : guarded ? TimeSpan.Zero : null;
+            : guarded ? TimeSpan.Zero : _front.FrontIn;
         return runs;
     }
 

@@ -61,6 +61,7 @@ internal sealed class JsonAnswerTests
         await texts.AnswerAsync("destination-list", "destination", "list");
         await texts.AnswerAsync("destination-show", "destination", "show", "files");
         await texts.AnswerAsync("destination-test", "destination", "test", "files");
+        await texts.AnswerAsync("destination-edit", "destination", "edit", "files", "--set", "mounted=false");
         await texts.AnswerAsync("keys-rotate", "keys", "rotate");
         await texts.AnswerAsync(
             "export-create", "export", "create", "events", "--destination", "files", "--table", "events", "--cursor-column", "at", "--key", "id",
@@ -79,7 +80,12 @@ internal sealed class JsonAnswerTests
             "--start", "2026-01-01", "--end", "2030-01-01", "--paused");
         await texts.AnswerAsync("export-show-query", "export", "show", "paying");
         await texts.AnswerAsync("export-reschedule", "export", "reschedule", "paying", "--every", "15m");
+        await texts.AnswerAsync("export-edit-dry-run", "export", "edit", "paying", "--unset", "include", "--format", "csv", "--dry-run");
+        await texts.AnswerAsync("export-edit", "export", "edit", "paying", "--unset", "include");
+        await texts.AnswerAsync("export-duplicate", "export", "duplicate", "paying", "copied", "--paused");
+        await texts.AnswerAsync("export-delete-copied", "export", "delete", "copied");
         await texts.AnswerAsync("export-delete-query", "export", "delete", "paying");
+        await texts.AnswerAsync("audit-list", "audit", "list", "--name", "paying");
     }
 
     // Nothing moves by itself, so every state is the one before a worker comes.
@@ -121,6 +127,8 @@ internal sealed class JsonAnswerTests
         await texts.AnswerAsync("run-verify-wait", "run", "verify", runId, "--wait");
         await texts.AnswerAsync(
             "export-verify-wait", "export", "verify", "events", "--start", "2026-03-01T00:00Z", "--end", "2026-03-01T01:00Z", "--compare", "--wait");
+        await texts.AnswerAsync("export-plan", "export", "plan", "events", "--start", "2026-03-01T00:00Z", "--end", "2026-03-01T01:00Z");
+        await texts.AnswerAsync("backfill-plan", "backfill", "plan", "events", "--start", "2026-03-01T00:00Z", "--end", "2026-03-01T04:00Z");
         await texts.AnswerAsync("doctor", "doctor");
     }
 }

@@ -54,6 +54,7 @@ internal sealed partial class JsonTexts(CliServers servers)
         // Times of the data are fixed; those of the clock are not.
         answer = Time().Replace(answer, time => time.Value.StartsWith("2026-03-0", StringComparison.Ordinal) ? time.Value : "<time>");
         answer = Size().Replace(answer, "${name}\"<number>\"");
+        answer = Pace().Replace(answer, "\"time\": \"<duration>\"");
         answer = Free().Replace(answer, "<size> free");
         return Server().Replace(answer, "${name} <version> at <server>");
     }
@@ -70,8 +71,12 @@ internal sealed partial class JsonTexts(CliServers servers)
     private static partial Regex Time();
 
     // Zero and null are kept: they do not depend on a server's mood.
-    [GeneratedRegex("(?<name>\"(bytes|bytes_written|source_bytes|read_bytes|sent_bytes|planning_[a-z_]*|log_id|epoch)\": )([1-9][0-9.]*|0\\.[0-9]+)")]
+    [GeneratedRegex("(?<name>\"(bytes|bytes_written|written_bytes|source_bytes|read_bytes|sent_bytes|planning_[a-z_]*|log_id|audit_id|epoch)\": )([1-9][0-9.]*|0\\.[0-9]+)")]
     private static partial Regex Size();
+
+    // How long something would take.
+    [GeneratedRegex("\"time\": \"[0-9]+[smhdw]\"")]
+    private static partial Regex Pace();
 
     [GeneratedRegex("[0-9.]+ [KMGT]iB free")]
     private static partial Regex Free();

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json.Nodes;
 using Dapper;
 using Exporter.Engine.Payloads;
 using Exporter.Exports.Destinations;
@@ -111,4 +112,47 @@ public sealed class DestinationStoreTests
     [Test]
     public void Names_that_cannot_stand_in_a_key_are_refused([Values("", "a b", "../x", "é", "-x", "x\n", "a/b")] string name) =>
         Assert.That(() => Bucket(name).Validate(), Throws.TypeOf<UserErrorException>());
+
+    [Test]
+    public async Task An_edit_changes_what_it_names_and_shows_no_secret()
+    {
+        await using var database = await TestDatabase.NewAsync();
+        var before = await database.Destinations.CreateAsync(Bucket(), "tester");
+        var after = await database.Destinations.EditAsync(
+            "bucket",
+            new DestinationEdit
+            {
+                Settings = new Dictionary<string, JsonNode?> { ["region"] = "eu-central-1", ["parts"] = null },
+                Secrets = new Dictionary<string, string?> { ["secret_key"] = "another-is-no-secret-either", ["access_key"] = "AKIA" },
+                UnchangedSince = before.UpdatedAt,
+            },
+            "ann");
+
+        Assert.That(after.Settings.ToJsonString(), Is.EqualTo("""{"bucket":"events","region":"eu-central-1","path_style":true}"""));
+        Assert.That(after.SecretNames, Is.EqualTo(["access_key", "secret_key"]));
+        Assert.That((await database.Destinations.LoadAsync(after.DestinationId)).Secrets["secret_key"], Is.EqualTo("another-is-no-secret-either"));
+        var audit = (await new AuditStore(database.Data).ListAsync(new AuditFilter { Name = "bucket", Actor = "ann" })).Single();
+        Assert.That(audit.Changes().Select(change => change.Field), Is.EquivalentTo(["settings.parts", "settings.region", "secrets.access_key", "secrets.secret_key", "updated_at"]));
+        Assert.That(audit.Before!.ToJsonString() + audit.After!.ToJsonString(), Does.Not.Contain("is-no-secret").And.Not.Contain("AKIA"));
+
+        Assert.That(
+            (await Assert.ThrowsAsync<UserErrorException>(() => database.Destinations.EditAsync("bucket", new DestinationEdit { UnchangedSince = before.UpdatedAt }, "bob")))!.Setting,
+            Is.EqualTo("updated_at"));
+    }
+
+    [Test]
+    public async Task Where_rows_lie_stays_unless_they_were_moved()
+    {
+        await using var database = await TestDatabase.NewAsync();
+        var export = await NewHourlyAsync(database);
+        var elsewhere = new DestinationEdit { Settings = new Dictionary<string, JsonNode?> { ["bucket"] = "elsewhere" } };
+        Assert.That((await database.Destinations.EditAsync("bucket", elsewhere, "tester")).Settings["bucket"]!.ToString(), Is.EqualTo("elsewhere"), "nothing lies there yet");
+
+        var run = await database.Control.StartAsync(export, Hour(3), "tester");
+        await CompleteAsync(database, run, export, Hour(3));
+        var back = new DestinationEdit { Settings = new Dictionary<string, JsonNode?> { ["bucket"] = "events" } };
+        Assert.That((await Assert.ThrowsAsync<UserErrorException>(() => database.Destinations.EditAsync("bucket", back, "tester")))!.Setting, Is.EqualTo("bucket"));
+        await database.Destinations.EditAsync("bucket", new DestinationEdit { Settings = new Dictionary<string, JsonNode?> { ["region"] = "eu-central-1" } }, "tester");
+        Assert.That((await database.Destinations.EditAsync("bucket", back with { RowsWereMoved = true }, "tester")).Settings["bucket"]!.ToString(), Is.EqualTo("events"));
+    }
 }

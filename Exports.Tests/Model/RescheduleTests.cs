@@ -15,7 +15,7 @@ internal sealed class RescheduleTests
             ModelFixture.Hourly() with { Schedule = new ExportSchedule { Every = TimeSpan.FromDays(1) }, Paused = false, Note = null }, "bucket", "tester");
         var next = before.NextOccurrence!.Value;
 
-        var after = await database.Exports.RescheduleAsync("hourly", new ExportSchedule { Every = TimeSpan.FromMinutes(15) }, "tester");
+        var after = await database.Exports.EditAsync("hourly", new BatchExportEdit { Schedule = new ExportSchedule { Every = TimeSpan.FromMinutes(15) } }, "tester");
 
         Assert.That(after.Schedule.Start, Is.EqualTo(next.AddDays(-1)));
         Assert.That(after.Schedule.Earlier, Is.EqualTo(before.Schedule));
@@ -25,7 +25,7 @@ internal sealed class RescheduleTests
         Assert.That((await database.Exports.GetAsync("hourly")).Schedule, Is.EqualTo(after.Schedule));
 
         // Changed again before it has fired: the one in between leaves no trace.
-        var again = await database.Exports.RescheduleAsync("hourly", new ExportSchedule { Calendar = CalendarUnit.Month, TimeZone = "Europe/Berlin" }, "tester");
+        var again = await database.Exports.EditAsync("hourly", new BatchExportEdit { Schedule = new ExportSchedule { Calendar = CalendarUnit.Month, TimeZone = "Europe/Berlin" } }, "tester");
         Assert.That(again.Schedule.Earlier, Is.EqualTo(before.Schedule));
         Assert.That(again.Schedule.Start, Is.EqualTo(next.AddDays(-1)));
     }
@@ -35,7 +35,7 @@ internal sealed class RescheduleTests
     {
         await using var database = await TestDatabase.NewAsync();
         var before = await ModelFixture.NewHourlyAsync(database);
-        var after = await database.Exports.RescheduleAsync("hourly", new ExportSchedule { Every = TimeSpan.FromDays(1) }, "tester");
+        var after = await database.Exports.EditAsync("hourly", new BatchExportEdit { Schedule = new ExportSchedule { Every = TimeSpan.FromDays(1) } }, "tester");
         Assert.That((after.Paused, after.Note, after.NextAt), Is.EqualTo((true, before.Note, (DateTimeOffset?)null)));
         Assert.That(() => after.Schedule.CheckBoundaries(ModelFixture.Hour(3)), Throws.Nothing, "for a backfill of what was before");
         await database.Exports.UnpauseAsync("hourly", "tester");
@@ -47,10 +47,10 @@ internal sealed class RescheduleTests
     {
         await using var database = await TestDatabase.NewAsync();
         var before = await ModelFixture.NewHourlyAsync(database);
-        await Assert.ThrowsAsync<UserErrorException>(() => database.Exports.RescheduleAsync("hourly", new ExportSchedule(), "tester"));
-        await Assert.ThrowsAsync<UserErrorException>(() => database.Exports.RescheduleAsync(
-            "hourly", new ExportSchedule { Every = TimeSpan.FromHours(1), Start = ModelFixture.Day }, "tester"));
-        await Assert.ThrowsAsync<UserErrorException>(() => database.Exports.RescheduleAsync("nothing", new ExportSchedule { Every = TimeSpan.FromHours(1) }, "tester"));
+        await Assert.ThrowsAsync<UserErrorException>(() => database.Exports.EditAsync("hourly", new BatchExportEdit { Schedule = new ExportSchedule() }, "tester"));
+        await Assert.ThrowsAsync<UserErrorException>(() => database.Exports.EditAsync(
+            "hourly", new BatchExportEdit { Schedule = new ExportSchedule { Every = TimeSpan.FromHours(1), Start = ModelFixture.Day } }, "tester"));
+        await Assert.ThrowsAsync<UserErrorException>(() => database.Exports.EditAsync("nothing", new BatchExportEdit { Schedule = new ExportSchedule { Every = TimeSpan.FromHours(1) } }, "tester"));
         Assert.That((await database.Exports.GetAsync("hourly")).Schedule, Is.EqualTo(before.Schedule));
     }
 }

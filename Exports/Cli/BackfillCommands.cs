@@ -9,14 +9,13 @@ namespace Exporter.Exports.Cli;
 internal static class BackfillCommands
 {
     public static Command All() => new CliCommand("backfill", "Export a range of the past, one run per interval, in order", "exporter backfill list")
-        .With(Create(), List(), Show(), Cancel());
+        .With(Create(), PlanCommands.OfBackfill(), List(), Show(), Cancel());
 
     private static CliCommand Create()
     {
         var export = new Argument<string>("export") { Description = "The batch export's name" };
-        var start = Values.Time("--start", "A boundary of the schedule");
-        var end = Values.Time("--end", "A boundary of the schedule, not after the present");
-        start.Required = end.Required = true;
+        var start = Values.Time("--start", "A boundary of the schedule. Default the one before the earliest row");
+        var end = Values.Time("--end", "A boundary of the schedule, not after the present. Default the last one");
         var parallel = new Option<int>("--parallel") { Description = "Runs at once, from 1 to 100", HelpName = "number", DefaultValueFactory = _ => 1 };
         var replace = new Option<bool>("--replace") { Description = "Export intervals again that are covered; otherwise they are left out" };
         var wait = new Option<bool>("--wait") { Description = "Wait until it has ended; the exit status says how" };
@@ -24,13 +23,15 @@ internal static class BackfillCommands
             "create",
             "Start a backfill",
             "exporter backfill create events --start 2026-01-01 --end 2026-02-01 --wait",
+            "exporter backfill create events --wait",
             "exporter backfill create events --start 2026-01-01T06:00Z --end 2026-01-01T12:00Z --parallel 3 --replace")
             .With(export, start, end, parallel, replace, wait).Does(async (parse, session, cancellationToken) =>
             {
                 // What can be told without a server is told first.
-                var range = ExportCommands.Interval(parse.GetRequiredValue(start)!.Value, parse.GetRequiredValue(end)!.Value);
+                var range = (parse.GetValue(start), parse.GetValue(end)) is ({ } from, { } to) ? ExportCommands.Interval(from, to) : null;
                 ModelCheck.Range("parallel", parse.GetValue(parallel), 1, 100);
                 var one = await session.Exports.GetAsync(parse.GetRequiredValue(export), cancellationToken).ConfigureAwait(false);
+                range ??= await PlanCommands.RangeAsync(session, one, parse.GetValue(start), parse.GetValue(end), cancellationToken).ConfigureAwait(false);
                 var backfill = new Backfill
                 {
                     BatchExportId = one.BatchExportId,

@@ -7,7 +7,7 @@ namespace Exporter.Exports.Cli;
 /// <summary><c>exporter destination</c>.</summary>
 internal static class DestinationCommands
 {
-    public static Command All() => new CliCommand("destination", "Where rows go", "exporter destination list").With(DestinationCreateCommand.Make(), List(), Show(), Test(), Delete());
+    public static Command All() => new CliCommand("destination", "Where rows go", "exporter destination list").With(DestinationCreateCommand.Make(), List(), Show(), DestinationEditCommand.Make(), Test(), Delete());
 
     private static CliCommand List() => new CliCommand(
         "list", "List destinations", "exporter destination list", "exporter destination list --json").Does(async (_, session, cancellationToken) =>
@@ -69,7 +69,20 @@ internal static class DestinationCommands
             });
     }
 
-    internal static async IAsyncEnumerable<CheckResult> ChecksAsync(
+    /// <summary>Tests a destination.</summary>
+    /// <exception cref="UserErrorException">A step fails.</exception>
+    internal static async Task DemandAsync(Destination destination, string advice, CancellationToken cancellationToken)
+    {
+        await foreach (var check in ChecksAsync(destination, cancellationToken).ConfigureAwait(false))
+        {
+            if (!check.Ok)
+            {
+                throw new UserErrorException("destination", $"The test of the destination failed at \"{check.Step}\": {check.Detail}", advice);
+            }
+        }
+    }
+
+    private static async IAsyncEnumerable<CheckResult> ChecksAsync(
         Destination destination, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var open = DestinationKinds.Open(destination, new FormatOptions());

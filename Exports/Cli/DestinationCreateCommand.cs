@@ -78,14 +78,7 @@ internal static class DestinationCreateCommand
         DestinationKinds.Get(destination.Kind).Check(destination);
         if (!untested)
         {
-            await foreach (var check in DestinationCommands.ChecksAsync(destination, cancellationToken).ConfigureAwait(false))
-            {
-                if (!check.Ok)
-                {
-                    throw new UserErrorException(
-                        "destination", $"The test of the destination failed at \"{check.Step}\": {check.Detail}", "Nothing was created; --skip-test creates it all the same.");
-                }
-            }
+            await DestinationCommands.DemandAsync(destination, "Nothing was created; --skip-test creates it all the same.", cancellationToken).ConfigureAwait(false);
         }
 
         var created = await session.Destinations.CreateAsync(destination, session.Actor, cancellationToken).ConfigureAwait(false);

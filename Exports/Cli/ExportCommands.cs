@@ -10,7 +10,8 @@ namespace Exporter.Exports.Cli;
 internal static class ExportCommands
 {
     public static Command All() => new CliCommand("export", "Batch exports: what leaves the source, how, where to, and when", "exporter export list")
-        .With(new ExportCreateCommand().Command, List(), Show(), Run(), VerifyCommands.OfExport(), Pause(), Unpause(), Reschedule(), Delete());
+        .With(new ExportCreateCommand().Command, List(), Show(), new ExportEditCommand().Command, Duplicate(), PlanCommands.OfExport(), Run(), VerifyCommands.OfExport(), Pause(), ExportUnpauseCommand.Make(),
+            Reschedule(), Reset(), Delete());
 
     private static CliCommand List() => new CliCommand("list", "List batch exports", "exporter export list", "exporter export list --json").Does(async (_, session, cancellationToken) =>
     {
@@ -58,12 +59,7 @@ internal static class ExportCommands
             "exporter export run events --start 2026-03-01 --end 2026-03-02").With(name, start, end, wait).Does(async (parse, session, cancellationToken) =>
             {
                 // What can be told without a server is told first.
-                var interval = (parse.GetValue(start), parse.GetValue(end)) switch
-                {
-                    (null, null) => null,
-                    ({ } from, { } to) => Interval(from, to),
-                    _ => throw new UserErrorException("start", "Only one of --start and --end is given.", "Give both, or none for the last interval that has ended."),
-                };
+                var interval = Given(parse.GetValue(start), parse.GetValue(end));
                 var export = await session.Exports.GetAsync(parse.GetRequiredValue(name), cancellationToken).ConfigureAwait(false);
                 var runId = await session.Control.StartAsync(export, interval, session.Actor, cancellationToken).ConfigureAwait(false);
                 if (parse.GetValue(wait))
@@ -90,16 +86,40 @@ internal static class ExportCommands
             });
     }
 
-    private static CliCommand Unpause()
+    private static CliCommand Duplicate()
     {
         var name = Name();
+        var newName = new Argument<string>("new-name") { Description = "The new one's name" };
+        var destination = new Option<string>("--destination") { Description = "Where its rows go. Default where the other's go", HelpName = "name" };
+        var paused = new Option<bool>("--paused") { Description = "Do not start its schedule" };
         return new CliCommand(
-            "unpause",
-            "Let the schedule go on with its next occurrence; fill the gap with a backfill",
-            "exporter export unpause events").With(name).Does(async (parse, session, cancellationToken) =>
+            "duplicate",
+            "Make a batch export that is configured as another one; it begins with the interval that goes on now",
+            "exporter export duplicate events events-to-lake --destination lake --paused").With(name, newName, destination, paused).Does(async (parse, session, cancellationToken) =>
             {
-                var one = await session.Exports.UnpauseAsync(parse.GetRequiredValue(name), session.Actor, cancellationToken).ConfigureAwait(false);
-                session.Output.Answer(one, output => output.Line($"{one.Name} goes on; its next run starts at {Output.Text(one.NextAt)} UTC."));
+                var one = await session.Exports.DuplicateAsync(
+                    parse.GetRequiredValue(name), parse.GetRequiredValue(newName), parse.GetValue(destination), parse.GetValue(paused), session.Actor, cancellationToken).ConfigureAwait(false);
+                session.Output.Answer(one, output => output.Line(
+                    $"Created batch export {one.Name}" + (one.Paused ? ", paused." : $"; its first run starts at {Output.Text(one.NextAt)} UTC.")));
+            });
+    }
+
+    private static CliCommand Reset()
+    {
+        var name = Name();
+        var from = Values.Time("--from", "From when on, a boundary of the schedule");
+        from.Required = true;
+        var parallel = new Option<int>("--parallel") { Description = "Runs at once, from 1 to 100", HelpName = "number", DefaultValueFactory = _ => 1 };
+        return new CliCommand(
+            "reset",
+            "Forget what was exported from a time on, and export it again, in place, as the export is configured now",
+            "exporter export reset events --from 2026-03-01").With(name, from, parallel).Does(async (parse, session, cancellationToken) =>
+            {
+                ModelCheck.Range("parallel", parse.GetValue(parallel), 1, 100);
+                var backfill = await session.ExportControl.ResetAsync(
+                    parse.GetRequiredValue(name), parse.GetRequiredValue(from)!.Value, parse.GetValue(parallel), session.Actor, cancellationToken).ConfigureAwait(false);
+                session.Output.Answer(backfill, output => output.Line(
+                    $"Forgot {new DataInterval(backfill.StartAt, backfill.EndAt)}; backfill {backfill.BackfillId} exports its {backfill.Intervals:N0} intervals again."));
             });
     }
 
@@ -113,8 +133,8 @@ internal static class ExportCommands
             "exporter export reschedule events --every 15m",
             "exporter export reschedule events --every day --time-zone Europe/Berlin --offset 3h").With([name, .. schedule.OfChange]).Does(async (parse, session, cancellationToken) =>
             {
-                var one = await session.Exports.RescheduleAsync(
-                    parse.GetRequiredValue(name), schedule.Read(parse, change: true), session.Actor, cancellationToken).ConfigureAwait(false);
+                var one = await session.Exports.EditAsync(
+                    parse.GetRequiredValue(name), new BatchExportEdit { Schedule = schedule.Read(parse, change: true) }, session.Actor, cancellationToken).ConfigureAwait(false);
                 session.Output.Answer(one, output => output.Line(
                     $"{one.Name} is exported {one.Schedule}" + (one.Paused ? ", and is paused." : $"; its next run starts at {Output.Text(one.NextAt)} UTC.")));
             });
@@ -135,6 +155,14 @@ internal static class ExportCommands
                     output => output.Line($"Deleted {given}{(cancelled == 0 ? "" : $" and cancelled {cancelled} in progress")}."));
             });
     }
+
+    /// <summary>An interval that is given whole or not at all.</summary>
+    internal static DataInterval? Given(DateTimeOffset? start, DateTimeOffset? end) => (start, end) switch
+    {
+        (null, null) => null,
+        ({ } from, { } to) => Interval(from, to),
+        _ => throw new UserErrorException("start", "Only one of --start and --end is given.", "Give both, or none for the last interval that has ended."),
+    };
 
     internal static DataInterval Interval(DateTimeOffset start, DateTimeOffset end) => end > start
         ? new DataInterval(start, end)

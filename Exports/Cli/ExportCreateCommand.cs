@@ -11,13 +11,7 @@ internal sealed class ExportCreateCommand
     private readonly ModelOptions _model = new();
     private readonly ScheduleOptions _schedule = new();
     private readonly FormatFlags _format = new();
-    private readonly Option<int?> _parallel = new("--parallel-slices") { Description = "Slices of a run at once. Default 4; from 1 to 64", HelpName = "number" };
-    private readonly Option<long?> _sliceBytes = Values.Bytes("--slice-size", "About how large a slice is in the source. Default 64MiB; from 1KiB to 16GiB");
-    private readonly Option<long?> _fileBytes = Values.Bytes("--max-file-size", "The most bytes of a file. Default none; from 1KiB to 1024GiB");
-    private readonly Option<TimeSpan?> _sliceTime = Values.Time("--max-slice-time", "How long an attempt of a slice may take before it is split in two. Default 30m; from 1s to 1d", "duration");
-    private readonly Option<BadRowPolicy?> _badRows = Values.Word<BadRowPolicy>("--bad-rows", "What becomes of a row with a value that the destination cannot hold. Default fail");
-    private readonly Option<int?> _mostBadRows = new("--max-bad-rows") { Description = "Rows of one slice that may be put aside before the run fails. Default 1,000; from 1 to 100,000", HelpName = "rows" };
-    private readonly Option<TimeSpan?> _verifyAfter = Values.Time("--verify-after", "How long after its end a run is compared with the source again, and what changed exported again. Default 0s, never; to 30d", "duration");
+    private readonly RunOptions _settings = new();
     private readonly Option<bool> _paused = new("--paused") { Description = "Do not start the schedule" };
     private readonly Option<bool> _unchecked = new("--skip-check") { Description = "Create it even if the source cannot be asked now" };
 
@@ -32,7 +26,7 @@ internal sealed class ExportCreateCommand
         "exporter export create events --destination lake --table events --cursor-column timestamp --key uuid --version-column _version"
         + " --dedup limit_by --cron \"0 6 * * *\" --time-zone Europe/Berlin --format json_lines").With([
         _name, _destination, .. _model.All, .. _schedule.All,
-        .. _format.Options, _parallel, _sliceBytes, _fileBytes, _sliceTime, _badRows, _mostBadRows, _verifyAfter, _paused, _unchecked]).Does(CreateAsync);
+        .. _format.Options, .. _settings.All, _paused, _unchecked]).Does(CreateAsync);
 
     private async Task CreateAsync(ParseResult parse, Session session, CancellationToken cancellationToken)
     {
@@ -53,7 +47,6 @@ internal sealed class ExportCreateCommand
 
     private BatchExport Read(ParseResult parse)
     {
-        var settings = new ExportSettings();
         return new BatchExport
         {
             Name = parse.GetRequiredValue(_name),
@@ -61,16 +54,7 @@ internal sealed class ExportCreateCommand
             Model = _model.Read(parse),
             Format = _format.Read(parse),
             Schedule = _schedule.Read(parse),
-            Settings = settings with
-            {
-                ParallelSlices = parse.GetValue(_parallel) ?? settings.ParallelSlices,
-                TargetSliceBytes = parse.GetValue(_sliceBytes) ?? settings.TargetSliceBytes,
-                MaxFileBytes = parse.GetValue(_fileBytes),
-                MaxSliceTime = parse.GetValue(_sliceTime) ?? settings.MaxSliceTime,
-                BadRows = parse.GetValue(_badRows) ?? settings.BadRows,
-                MaxBadRows = parse.GetValue(_mostBadRows) ?? settings.MaxBadRows,
-                VerifyAfter = parse.GetValue(_verifyAfter) ?? settings.VerifyAfter,
-            },
+            Settings = _settings.Change(parse, new ExportSettings()),
             Paused = parse.GetValue(_paused),
             Note = parse.GetValue(_paused) ? "created paused" : null,
         };

@@ -37,29 +37,37 @@ internal sealed class FormatFlags
 
     /// <summary>What they say.</summary>
     /// <exception cref="UserErrorException">A flag is of another format than the chosen one.</exception>
-    public FormatOptions Read(ParseResult parse)
+    public FormatOptions Read(ParseResult parse) => Change(parse, new FormatOptions());
+
+    /// <summary>A format with what is given in place of what it has. Another file format begins with its defaults.</summary>
+    /// <exception cref="UserErrorException">A flag is of another format than the chosen one.</exception>
+    public FormatOptions Change(ParseResult parse, FormatOptions current)
     {
-        var defaults = new FormatOptions();
-        var format = parse.GetValue(_format) ?? defaults.Format;
+        var format = parse.GetValue(_format) ?? current.Format;
+        var basis = format == current.Format ? current : new FormatOptions { Format = format };
         Refuse(parse, format, [FileFormat.Parquet], _rowGroup, _page, _noStatistics, _noDictionary);
         Refuse(parse, format, [FileFormat.JsonLines, FileFormat.Csv], _nonFinite);
         Refuse(parse, format, [FileFormat.Csv], _noHeader, _delimiter, _null);
-        return defaults with
+        var compression = parse.GetValue(_compression) ?? basis.Compression;
+        return basis with
         {
-            Format = format,
-            Compression = parse.GetValue(_compression) ?? defaults.Compression,
-            CompressionLevel = parse.GetValue(_level),
-            RowGroupRows = parse.GetValue(_rowGroup) ?? defaults.RowGroupRows,
-            PageBytes = parse.GetValue(_page) ?? defaults.PageBytes,
-            Statistics = !parse.GetValue(_noStatistics),
-            Dictionary = !parse.GetValue(_noDictionary),
-            Nested = parse.GetValue(_nested) ?? defaults.Nested,
-            NonFinite = parse.GetValue(_nonFinite) ?? defaults.NonFinite,
-            CsvHeader = !parse.GetValue(_noHeader),
-            CsvDelimiter = parse.GetValue(_delimiter) is { } delimiter ? delimiter is "tab" or "\\t" ? "\t" : delimiter : defaults.CsvDelimiter,
-            CsvNull = parse.GetValue(_null) ?? defaults.CsvNull,
+            Compression = compression,
+            CompressionLevel = parse.GetValue(_level) ?? (compression == basis.Compression ? basis.CompressionLevel : null),
+            RowGroupRows = parse.GetValue(_rowGroup) ?? basis.RowGroupRows,
+            PageBytes = parse.GetValue(_page) ?? basis.PageBytes,
+            Statistics = Without(parse, _noStatistics, basis.Statistics),
+            Dictionary = Without(parse, _noDictionary, basis.Dictionary),
+            Nested = parse.GetValue(_nested) ?? basis.Nested,
+            NonFinite = parse.GetValue(_nonFinite) ?? basis.NonFinite,
+            CsvHeader = Without(parse, _noHeader, basis.CsvHeader),
+            CsvDelimiter = parse.GetValue(_delimiter) is { } delimiter ? delimiter is "tab" or "\\t" ? "\t" : delimiter : basis.CsvDelimiter,
+            CsvNull = parse.GetValue(_null) ?? basis.CsvNull,
         };
     }
+
+    // "--no-statistics false" gives them back.
+    private static bool Without(ParseResult parse, Option<bool> option, bool basis) =>
+        parse.GetResult(option) is { Implicit: false } ? !parse.GetValue(option) : basis;
 
     private static void Refuse(ParseResult parse, FileFormat format, FileFormat[] formats, params ReadOnlySpan<Option> options)
     {

@@ -56,10 +56,23 @@ internal sealed class ModelOptions
         _filterFile,
     ];
 
+    /// <summary>Without the preset, which is only where a model begins.</summary>
+    public IReadOnlyList<Symbol> OfChange => [.. All.Where(option => option != _preset)];
+
     public SourceModel Read(ParseResult parse)
     {
         var preset = parse.GetValue(_preset) is { } name ? ModelPresets.Find(name) : null;
-        var (table, query) = Source(parse, preset);
+        return Sources(parse) > 0 && preset is not null
+            ? throw new UserErrorException("table", "More than one of table, query, query file and preset is given.", "Give one of them.")
+            : Over(parse, preset);
+    }
+
+    /// <summary>A model with what is given in place of what it has; a list takes the place of the whole list.</summary>
+    public SourceModel Change(ParseResult parse, SourceModel model) => Over(parse, model);
+
+    private SourceModel Over(ParseResult parse, SourceModel? basis)
+    {
+        var (table, query) = Source(parse, basis);
         var file = parse.GetValue(_filterFile) is { } path ? FilterFile.Read(path) : new FilterFile();
         var filter = parse.GetValue(_filter);
         if (file.Filter is not null && filter is not null)
@@ -71,37 +84,36 @@ internal sealed class ModelOptions
         {
             Table = table,
             Query = query,
-            CursorColumn = parse.GetValue(_cursor) ?? preset?.CursorColumn ?? throw new UserErrorException(
+            CursorColumn = parse.GetValue(_cursor) ?? basis?.CursorColumn ?? throw new UserErrorException(
                 "cursor_column", "Nothing says which column data intervals are ranges of.", "Give --cursor-column."),
-            KeyColumns = Given(parse.GetValue(_key)) ?? preset?.KeyColumns ?? [],
-            VersionColumn = parse.GetValue(_version) ?? preset?.VersionColumn,
-            Dedup = parse.GetValue(_dedup) ?? preset?.Dedup ?? Dedup.None,
-            DeletedColumn = parse.GetValue(_deletedColumn) ?? preset?.DeletedColumn,
-            Deleted = parse.GetValue(_deleted) ?? preset?.Deleted ?? DeletedRows.LeaveOut,
-            Include = [.. file.IncludeValues, .. ConditionText.Values("include", parse.GetValue(_include) ?? [])],
-            Exclude = [.. file.ExcludeValues, .. ConditionText.Values("exclude", parse.GetValue(_exclude) ?? [])],
-            Where = [.. file.Conditions, .. (parse.GetValue(_where) ?? []).Select(ConditionText.Condition)],
-            Filter = filter ?? file.Filter,
-            Columns = [.. (Given(parse.GetValue(_columns)) ?? []).Select(Column)],
+            KeyColumns = Given(parse.GetValue(_key)) ?? basis?.KeyColumns ?? [],
+            VersionColumn = parse.GetValue(_version) ?? basis?.VersionColumn,
+            Dedup = parse.GetValue(_dedup) ?? basis?.Dedup ?? Dedup.None,
+            DeletedColumn = parse.GetValue(_deletedColumn) ?? basis?.DeletedColumn,
+            Deleted = parse.GetValue(_deleted) ?? basis?.Deleted ?? DeletedRows.LeaveOut,
+            Include = Given<ColumnValues>([.. file.IncludeValues, .. ConditionText.Values("include", parse.GetValue(_include) ?? [])]) ?? basis?.Include ?? [],
+            Exclude = Given<ColumnValues>([.. file.ExcludeValues, .. ConditionText.Values("exclude", parse.GetValue(_exclude) ?? [])]) ?? basis?.Exclude ?? [],
+            Where = Given<PropertyCondition>([.. file.Conditions, .. (parse.GetValue(_where) ?? []).Select(ConditionText.Condition)]) ?? basis?.Where ?? [],
+            Filter = filter ?? file.Filter ?? basis?.Filter,
+            Columns = Given<SourceColumn>([.. (parse.GetValue(_columns) ?? []).Select(Column)]) ?? basis?.Columns ?? [],
         };
     }
 
-    private (string? Table, string? Query) Source(ParseResult parse, SourceModel? preset)
+    private int Sources(ParseResult parse) => new[] { parse.GetValue(_table), parse.GetValue(_query), parse.GetValue(_queryFile) }.Count(given => given is not null);
+
+    private (string? Table, string? Query) Source(ParseResult parse, SourceModel? basis)
     {
         var (table, query, file) = (parse.GetValue(_table), parse.GetValue(_query), parse.GetValue(_queryFile));
-        return (table, query, file, preset) switch
+        return Sources(parse) switch
         {
-            ({ }, null, null, null) => (table, null),
-            (null, { }, null, null) => (null, query),
-            (null, null, { }, null) => (null, FilterFile.Text("query", file)),
-            (null, null, null, { }) => (preset.Table, preset.Query),
-            (null, null, null, null) => throw new UserErrorException(
-                "table", "Nothing says what is exported.", "Give --table, --query, --query-file or --preset."),
+            0 when basis is not null => (basis.Table, basis.Query),
+            0 => throw new UserErrorException("table", "Nothing says what is exported.", "Give --table, --query, --query-file or --preset."),
+            1 => (table, file is null ? query : FilterFile.Text("query", file)),
             _ => throw new UserErrorException("table", "More than one of table, query, query file and preset is given.", "Give one of them."),
         };
     }
 
-    private static IReadOnlyList<string>? Given(string[]? values) => values is { Length: > 0 } ? values : null;
+    private static T[]? Given<T>(T[]? values) => values is { Length: > 0 } ? values : null;
 
     private static SourceColumn Column(string text)
     {

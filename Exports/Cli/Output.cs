@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Exporter.Exports.Model;
 using Spectre.Console;
 
@@ -91,6 +92,9 @@ internal sealed class Output
         _console.Write(grid);
     }
 
+    /// <summary>What is another before and after, one a line.</summary>
+    public void Changes(IEnumerable<FieldChange> changes) => Details(changes.Select(change => (change.Field, (string?)$"{Short(change.Before)} -> {Short(change.After)}")));
+
     /// <summary>An error, in one line, with what to do.</summary>
     public void Error(string message, string? setting, string? advice)
     {
@@ -110,6 +114,20 @@ internal sealed class Output
     // Whether a text says, in words of its own, which setting it is about.
     private static bool Names(string text, string setting) => Array.Exists(
         [setting, setting.Replace('_', ' '), setting.Replace('_', '-')], name => text.Contains(name, StringComparison.OrdinalIgnoreCase));
+
+    /// <summary>A change as people read it.</summary>
+    public static string Text(FieldChange change) => $"{change.Field}: {Short(change.Before)} -> {Short(change.After)}";
+
+    private static string Short(JsonNode? value)
+    {
+        var text = value switch
+        {
+            null => "none",
+            JsonValue one when one.TryGetValue<string>(out var words) => words,
+            _ => value.ToJsonString(ExportJson.Options),
+        };
+        return text.Length <= 120 ? text : text[..117] + "...";
+    }
 
     /// <summary>A time as people read it: UTC, to the second.</summary>
     public static string? Text(DateTimeOffset? time) =>

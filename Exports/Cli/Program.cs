@@ -41,6 +41,7 @@ internal static class Program
             BackfillCommands.All(),
             RunCommands.All(),
             DeadLetterCommands.All(),
+            AuditCommands.All(),
             DoctorCommand.Doctor(),
             Demo.DemoCommand.Command(),
             Demo.DevCommand.Command(),

@@ -51,6 +51,10 @@ internal sealed class Session : IAsyncDisposable
 
     public DeliveryStore Deliveries => new(Data, Codec, Destinations);
 
+    public AuditStore Audit => new(Data);
+
+    public ExportControl ExportControl => new(Data, Exports, Backfills, Runs, new ScheduleClient(Data, Codec));
+
     public BackfillStore Backfills => new(Data, Engine, Runs);
 
     /// <summary>The source, which the caller disposes of.</summary>

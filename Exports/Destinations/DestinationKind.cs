@@ -65,6 +65,9 @@ public sealed record DestinationSetting(string Name, SettingType Type, string De
     /// <summary>Whether it is encrypted at rest and never shown; then it is text. Default false.</summary>
     public bool Secret { get; init; }
 
+    /// <summary>Whether it says where rows lie: once some lie there it stays, unless they were moved. Default false.</summary>
+    public bool Place { get; init; }
+
     internal string TypeText => Type switch
     {
         SettingType.Number => "a whole number",

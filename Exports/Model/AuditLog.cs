@@ -44,6 +44,7 @@ internal enum AuditAction
     Retry,
     Verify,
     Resend,
+    Reset,
 }
 
 /// <summary>To what.</summary>

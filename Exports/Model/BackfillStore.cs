@@ -27,42 +27,46 @@ public sealed class BackfillStore(NpgsqlDataSource data, EngineClient engine, Ru
     {
         ArgumentNullException.ThrowIfNull(backfill);
         ArgumentNullException.ThrowIfNull(export);
-        var intervals = backfill.Intervals(export.Schedule, await runs.ClockAsync(cancellationToken).ConfigureAwait(false));
-        var runId = Guid.CreateVersion7();
+        var now = await runs.ClockAsync(cancellationToken).ConfigureAwait(false);
         return await _database.InTransactionAsync(
-            async transaction =>
+            transaction => CreateAsync(transaction, backfill, export, now, actor, cancellationToken), cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Joins a transaction of the caller's.</summary>
+    internal async Task<BackfillView> CreateAsync(
+        NpgsqlTransaction transaction, Backfill backfill, BatchExportView export, DateTimeOffset now, string actor, CancellationToken cancellationToken)
+    {
+        var intervals = backfill.Intervals(export.Schedule, now);
+        var runId = Guid.CreateVersion7();
+        await BatchExportStore.LockAsync(_exports, transaction, export.BatchExportId, export.Name, cancellationToken).ConfigureAwait(false);
+        await _database.ExecuteAsync(
+            transaction,
+            "InsertBackfill",
+            new
             {
-                await BatchExportStore.LockAsync(_exports, transaction, export.BatchExportId, export.Name, cancellationToken).ConfigureAwait(false);
-                await _database.ExecuteAsync(
-                    transaction,
-                    "InsertBackfill",
-                    new
-                    {
-                        backfill.Id,
-                        backfill.BatchExportId,
-                        backfill.Range.Start,
-                        backfill.Range.End,
-                        Intervals = intervals.Count,
-                        backfill.Parallel,
-                        backfill.Replace,
-                        RunId = runId,
-                        CreatedBy = actor,
-                    },
-                    cancellationToken).ConfigureAwait(false);
-                await engine.StartAsync(
-                    Workflow,
-                    new BackfillInput { BackfillId = backfill.Id },
-                    new StartOptions { RunId = runId, Queue = Queue, Tags = RunControl.Tags(export) },
-                    transaction,
-                    cancellationToken).ConfigureAwait(false);
-                var created = await _database.ViewAsync<BackfillView>(transaction, "FindBackfill", new { backfill.Id }, cancellationToken).ConfigureAwait(false);
-                await AuditLog.WriteAsync(
-                    transaction,
-                    new(actor, AuditAction.Create, AuditKind.Backfill, backfill.Id, export.Name, After: JsonSerializer.SerializeToNode(created, ExportJson.Options)),
-                    cancellationToken).ConfigureAwait(false);
-                return created!;
+                backfill.Id,
+                backfill.BatchExportId,
+                backfill.Range.Start,
+                backfill.Range.End,
+                Intervals = intervals.Count,
+                backfill.Parallel,
+                backfill.Replace,
+                RunId = runId,
+                CreatedBy = actor,
             },
             cancellationToken).ConfigureAwait(false);
+        await engine.StartAsync(
+            Workflow,
+            new BackfillInput { BackfillId = backfill.Id },
+            new StartOptions { RunId = runId, Queue = Queue, Tags = RunControl.Tags(export) },
+            transaction,
+            cancellationToken).ConfigureAwait(false);
+        var created = await _database.ViewAsync<BackfillView>(transaction, "FindBackfill", new { backfill.Id }, cancellationToken).ConfigureAwait(false);
+        await AuditLog.WriteAsync(
+            transaction,
+            new(actor, AuditAction.Create, AuditKind.Backfill, backfill.Id, export.Name, After: JsonSerializer.SerializeToNode(created, ExportJson.Options)),
+            cancellationToken).ConfigureAwait(false);
+        return created!;
     }
 
     /// <summary>A backfill.</summary>

@@ -50,6 +50,32 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
             cancellationToken);
     }
 
+    /// <summary>Adds a batch export that is configured as another one. It has exported nothing: its first interval is the one that goes on now.</summary>
+    /// <param name="name">The export that is there.</param>
+    /// <param name="newName">The new one's name.</param>
+    /// <param name="destination">Where its rows go. Default where the other's go, under the new name.</param>
+    /// <param name="paused">Whether its schedule begins paused.</param>
+    /// <param name="actor">Who adds it, for the audit log.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="UserErrorException">There is none of this name, the new name is taken, or there is no such destination.</exception>
+    public async Task<BatchExportView> DuplicateAsync(
+        string name, string newName, string? destination, bool paused, string actor, CancellationToken cancellationToken = default)
+    {
+        var original = await GetAsync(name, cancellationToken).ConfigureAwait(false);
+        return await CreateAsync(
+            original.ToBatchExport() with
+            {
+                Id = Guid.CreateVersion7(),
+                Name = newName,
+                Schedule = original.Schedule.WithoutPast(),
+                Paused = paused,
+                Note = paused ? $"duplicated from {name}" : null,
+            },
+            destination ?? original.Destination,
+            actor,
+            cancellationToken).ConfigureAwait(false);
+    }
+
     /// <summary>All batch exports, by name.</summary>
     public Task<IReadOnlyList<BatchExportView>> ListAsync(CancellationToken cancellationToken = default) =>
         _database.ViewsAsync<BatchExportView>("ListBatchExports", new { }, cancellationToken);
@@ -71,48 +97,46 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
     public Task<BatchExportView> PauseAsync(string name, string? note, string actor, CancellationToken cancellationToken = default) =>
         SetPausedAsync(name, paused: true, note, actor, cancellationToken);
 
-    /// <summary>Lets the schedule go on with the next occurrence; those of the pause are a gap, which a backfill fills.</summary>
+    /// <summary>Lets the schedule go on with the next occurrence; those of the pause are a gap, which a backfill fills: see
+    /// <see cref="ExportControl.UnpauseAsync"/>.</summary>
     /// <exception cref="UserErrorException">There is none of this name.</exception>
     public Task<BatchExportView> UnpauseAsync(string name, string actor, CancellationToken cancellationToken = default) =>
         SetPausedAsync(name, paused: false, null, actor, cancellationToken);
 
-    /// <summary>
-    /// Changes when an export runs and how it cuts time. The first interval of the new schedule begins where the first one begins that
-    /// the old schedule has not started, so no time is left out and none comes twice. A paused export stays paused.
-    /// </summary>
+    /// <summary>Changes an export; see <see cref="BatchExportEdit"/>.</summary>
     /// <param name="name">The export.</param>
-    /// <param name="schedule">The new schedule, without start.</param>
+    /// <param name="edit">What is to be changed.</param>
     /// <param name="actor">Who changes it, for the audit log.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
-    /// <exception cref="UserErrorException">There is none of this name, or a value is out of range.</exception>
-    public async Task<BatchExportView> RescheduleAsync(
-        string name, ExportSchedule schedule, string actor, CancellationToken cancellationToken = default)
+    /// <exception cref="UserErrorException">There is none of this name, a value is out of range, or somebody else was quicker.</exception>
+    public async Task<BatchExportView> EditAsync(string name, BatchExportEdit edit, string actor, CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(schedule);
-        schedule.Validate();
+        ArgumentNullException.ThrowIfNull(edit);
+        edit.Schedule?.Validate();
         var id = (await GetAsync(name, cancellationToken).ConfigureAwait(false)).BatchExportId;
         return await _database.InTransactionAsync(
             async transaction =>
             {
                 await LockAsync(_database, transaction, id, name, cancellationToken).ConfigureAwait(false);
                 var before = await LoadAsync(transaction, id, cancellationToken).ConfigureAwait(false);
-                var scheduleId = BatchExport.ScheduleIdOf(id);
-
-                // Paused until the commit: what is read of it now stays true, since nobody decides an occurrence meanwhile.
-                await schedules.PauseAsync(scheduleId, before.Note, transaction, cancellationToken).ConfigureAwait(false);
-                var state = await _database.FirstAsync<ScheduleState>(
-                    transaction, "Undecided", new { ScheduleId = scheduleId }, cancellationToken).ConfigureAwait(false)
-                    ?? throw new InvalidOperationException($"The export {name} has no schedule in the engine.");
-                var changed = before.Schedule.ChangedTo(schedule, state.Occurrence, state.Now);
-                await _database.ExecuteAsync(
-                    transaction, "RescheduleBatchExport", new { Id = id, Schedule = ExportJson.Write(changed) }, cancellationToken).ConfigureAwait(false);
-                await schedules.PutAsync(
-                    ScheduleOf(before.ToBatchExport() with { Schedule = changed }), new ExportInput { BatchExportId = id }, transaction, cancellationToken).ConfigureAwait(false);
-                if (!before.Paused)
+                CheckUnchanged(before, edit);
+                var edited = (before.ToBatchExport() with
                 {
-                    await schedules.UnpauseAsync(scheduleId, null, transaction, cancellationToken).ConfigureAwait(false);
+                    Model = edit.Model ?? before.Model,
+                    Format = edit.Format ?? before.Format,
+                    Settings = edit.Settings ?? before.Settings,
+                }).Validate();
+                if (await FirmAsync(transaction, before, edited, cancellationToken).ConfigureAwait(false) is { } firm)
+                {
+                    throw firm;
                 }
 
+                if (edit.Schedule is { } schedule)
+                {
+                    edited = await RescheduleAsync(transaction, before, edited, schedule, cancellationToken).ConfigureAwait(false);
+                }
+
+                await _database.ExecuteAsync(transaction, "UpdateBatchExport", Row(edited, edited.DestinationId), cancellationToken).ConfigureAwait(false);
                 var after = await LoadAsync(transaction, id, cancellationToken).ConfigureAwait(false);
                 await WriteAuditAsync(transaction, actor, AuditAction.Update, before, after, cancellationToken).ConfigureAwait(false);
                 return after;
@@ -203,28 +227,83 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
             cancellationToken);
     }
 
+    private static void CheckUnchanged(BatchExportView before, BatchExportEdit edit)
+    {
+        if (edit.UnchangedSince is { } read && read != before.UpdatedAt)
+        {
+            throw new UserErrorException(
+                "updated_at", $"Somebody has changed {before.Name} at {before.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.");
+        }
+    }
+
+    // What cannot become another once there are runs.
+    private async Task<UserErrorException?> FirmAsync(
+        NpgsqlTransaction transaction, BatchExportView before, BatchExport edited, CancellationToken cancellationToken)
+    {
+        const string Advice = "Make another export: `exporter export duplicate`, and edit that before it runs.";
+        if (edited.Model.CursorColumn != before.Model.CursorColumn && await AnswersAsync("HasRuns").ConfigureAwait(false))
+        {
+            return new UserErrorException(
+                "cursor_column",
+                $"{before.Name} has runs, whose intervals are ranges of {before.Model.CursorColumn}, so its cursor column cannot become {edited.Model.CursorColumn}.",
+                Advice);
+        }
+
+        return edited.Model.Table != before.Model.Table && await AnswersAsync("HasRuns").ConfigureAwait(false) && await AnswersAsync("LiesByTable").ConfigureAwait(false)
+            ? new UserErrorException(
+                "table", $"{before.Name} has runs, and the destination's prefix has {{table}}, so what {before.Model.Table} brought would stay beside what another table brings.", Advice)
+            : null;
+
+        Task<bool> AnswersAsync(string question) => _database.FirstAsync<bool>(transaction, question, new { Id = before.BatchExportId }, cancellationToken);
+    }
+
+    private async Task<BatchExport> RescheduleAsync(
+        NpgsqlTransaction transaction, BatchExportView before, BatchExport edited, ExportSchedule schedule, CancellationToken cancellationToken)
+    {
+        // Paused until the commit: what is read of it now stays true, since nobody decides an occurrence meanwhile.
+        await schedules.PauseAsync(edited.ScheduleId, before.Note, transaction, cancellationToken).ConfigureAwait(false);
+        var state = await _database.FirstAsync<ScheduleState>(
+            transaction, "Undecided", new { edited.ScheduleId }, cancellationToken).ConfigureAwait(false)
+            ?? throw new InvalidOperationException($"The export {before.Name} has no schedule in the engine.");
+        edited = edited with { Schedule = before.Schedule.ChangedTo(schedule, state.Occurrence, state.Now) };
+        await schedules.PutAsync(ScheduleOf(edited), new ExportInput { BatchExportId = edited.Id }, transaction, cancellationToken).ConfigureAwait(false);
+        if (!before.Paused)
+        {
+            await schedules.UnpauseAsync(edited.ScheduleId, null, transaction, cancellationToken).ConfigureAwait(false);
+        }
+
+        return edited;
+    }
+
     private async Task<BatchExportView> LoadAsync(NpgsqlTransaction transaction, Guid id, CancellationToken cancellationToken) =>
         (await _database.ViewAsync<BatchExportView>(transaction, "LoadBatchExport", new { Id = id }, cancellationToken).ConfigureAwait(false))!;
+
+    /// <summary>Joins a transaction of the caller's.</summary>
+    internal async Task<BatchExportView> UnpauseAsync(NpgsqlTransaction transaction, string name, string actor, CancellationToken cancellationToken) =>
+        await SetPausedAsync(
+            transaction, await GetAsync(name, cancellationToken).ConfigureAwait(false), paused: false, null, actor, cancellationToken).ConfigureAwait(false);
 
     private async Task<BatchExportView> SetPausedAsync(string name, bool paused, string? note, string actor, CancellationToken cancellationToken)
     {
         var before = await GetAsync(name, cancellationToken).ConfigureAwait(false);
-        var id = before.BatchExportId;
         return await _database.InTransactionAsync(
-            async transaction =>
-            {
-                await LockAsync(_database, transaction, id, name, cancellationToken).ConfigureAwait(false);
-                await _database.ExecuteAsync(
-                    transaction, "PauseBatchExport", new { Id = id, Paused = paused, Note = note }, cancellationToken).ConfigureAwait(false);
-                _ = paused
-                    ? await schedules.PauseAsync(BatchExport.ScheduleIdOf(id), note, transaction, cancellationToken).ConfigureAwait(false)
-                    : await schedules.UnpauseAsync(BatchExport.ScheduleIdOf(id), note, transaction, cancellationToken).ConfigureAwait(false);
-                var after = await LoadAsync(transaction, id, cancellationToken).ConfigureAwait(false);
-                await WriteAuditAsync(
-                    transaction, actor, paused ? AuditAction.Pause : AuditAction.Unpause, before, after, cancellationToken).ConfigureAwait(false);
-                return after;
-            },
-            cancellationToken).ConfigureAwait(false);
+            transaction => SetPausedAsync(transaction, before, paused, note, actor, cancellationToken), cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<BatchExportView> SetPausedAsync(
+        NpgsqlTransaction transaction, BatchExportView before, bool paused, string? note, string actor, CancellationToken cancellationToken)
+    {
+        var id = before.BatchExportId;
+        await LockAsync(_database, transaction, id, before.Name, cancellationToken).ConfigureAwait(false);
+        await _database.ExecuteAsync(
+            transaction, "PauseBatchExport", new { Id = id, Paused = paused, Note = note }, cancellationToken).ConfigureAwait(false);
+        _ = paused
+            ? await schedules.PauseAsync(BatchExport.ScheduleIdOf(id), note, transaction, cancellationToken).ConfigureAwait(false)
+            : await schedules.UnpauseAsync(BatchExport.ScheduleIdOf(id), note, transaction, cancellationToken).ConfigureAwait(false);
+        var after = await LoadAsync(transaction, id, cancellationToken).ConfigureAwait(false);
+        await WriteAuditAsync(
+            transaction, actor, paused ? AuditAction.Pause : AuditAction.Unpause, before, after, cancellationToken).ConfigureAwait(false);
+        return after;
     }
 
     private sealed class ScheduleState

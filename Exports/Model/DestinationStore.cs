@@ -20,15 +20,7 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
     public Task<DestinationView> CreateAsync(Destination destination, string actor, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(destination);
-        destination.Validate();
-        if (destination.Secrets.Count > 0 && !codec.Encrypts)
-        {
-            throw new UserErrorException(
-                "encryption_key",
-                $"Destination \"{destination.Name}\" has secrets and there is no key to encrypt them with.",
-                "Set EXPORTER_ENCRYPTION_KEY; `exporter keys generate` prints a new one.");
-        }
-
+        CheckStorable(destination);
         return _database.InTransactionAsync(
             async transaction =>
             {
@@ -52,6 +44,54 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
             cancellationToken);
     }
 
+    /// <summary>Changes a destination; see <see cref="DestinationEdit"/>.</summary>
+    /// <param name="name">The destination.</param>
+    /// <param name="edit">What is to be changed.</param>
+    /// <param name="actor">Who changes it, for the audit log.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="UserErrorException">There is none of this name, rows lie where it pointed to, or somebody else was quicker.</exception>
+    public Task<DestinationView> EditAsync(string name, DestinationEdit edit, string actor, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(edit);
+        return _database.InTransactionAsync(
+            async transaction =>
+            {
+                var id = await _database.FirstAsync<Guid?>(transaction, "LockDestination", new { Name = name }, cancellationToken).ConfigureAwait(false)
+                    ?? throw Unknown(name);
+                var view = (await FindAsync(transaction, name, cancellationToken).ConfigureAwait(false))!;
+                if (edit.UnchangedSince is { } read && read != view.UpdatedAt)
+                {
+                    throw new UserErrorException(
+                        "updated_at", $"Somebody has changed {name} at {view.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.");
+                }
+
+                var before = Read((await _database.FirstAsync<DestinationRow>(transaction, "LoadDestination", new { Id = id }, cancellationToken).ConfigureAwait(false))!);
+                var edited = edit.Of(before);
+                CheckStorable(edited);
+                if (!edit.RowsWereMoved && MovedPlace(before, edited) is { } place
+                    && await _database.FirstAsync<bool>(transaction, "HoldsRows", new { Id = id }, cancellationToken).ConfigureAwait(false))
+                {
+                    throw new UserErrorException(
+                        place.Name,
+                        $"Rows were exported to {name}, and {place.Name} says where they lie.",
+                        "Make another destination and duplicate its exports; or, when what was exported was moved there, say so with --moved.");
+                }
+
+                await _database.ExecuteAsync(transaction, "UpdateDestination", Row(edited), cancellationToken).ConfigureAwait(false);
+                var after = (await FindAsync(transaction, name, cancellationToken).ConfigureAwait(false))!;
+                var (old, young) = (Audited(view)!, Audited(after)!);
+                foreach (var secret in edited.Secrets.Where(pair => before.Secrets.TryGetValue(pair.Key, out var was) && was != pair.Value).Select(pair => pair.Key))
+                {
+                    young["secrets"]![secret] = "*** (another)";
+                }
+
+                await AuditLog.WriteAsync(
+                    transaction, new(actor, AuditAction.Update, AuditKind.Destination, id, name, old, young), cancellationToken).ConfigureAwait(false);
+                return after;
+            },
+            cancellationToken);
+    }
+
     /// <summary>All destinations, by name.</summary>
     public Task<IReadOnlyList<DestinationView>> ListAsync(CancellationToken cancellationToken = default) =>
         _database.ViewsAsync<DestinationView>("ListDestinations", new { }, cancellationToken);
@@ -68,14 +108,7 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
     {
         var row = await _database.FirstAsync<DestinationRow>("LoadDestination", new { Id = id }, cancellationToken).ConfigureAwait(false)
             ?? throw Unknown(id.ToString());
-        return new Destination
-        {
-            Id = row.Id,
-            Name = row.Name,
-            Kind = row.Kind,
-            Settings = JsonNode.Parse(row.Settings)!.AsObject(),
-            Secrets = row.Secrets is null ? new Dictionary<string, string>() : Decrypt(row),
-        };
+        return Read(row);
     }
 
     /// <summary>Deletes a destination and its secrets. Runs that went there stay.</summary>
@@ -119,6 +152,30 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
 
     internal static UserErrorException Unknown(string name) => new(
         "destination", $"There is no destination named \"{name}\".", "See `exporter destination list`, or create it with `exporter destination create`.");
+
+    private static DestinationSetting? MovedPlace(Destination before, Destination after) => DestinationKinds.Get(before.Kind).Settings.FirstOrDefault(
+        setting => setting.Place && !JsonNode.DeepEquals(before.Settings[setting.Name], after.Settings[setting.Name]));
+
+    private void CheckStorable(Destination destination)
+    {
+        destination.Validate();
+        if (destination.Secrets.Count > 0 && !codec.Encrypts)
+        {
+            throw new UserErrorException(
+                "encryption_key",
+                $"Destination \"{destination.Name}\" has secrets and there is no key to encrypt them with.",
+                "Set EXPORTER_ENCRYPTION_KEY; `exporter keys generate` prints a new one.");
+        }
+    }
+
+    private Destination Read(DestinationRow row) => new()
+    {
+        Id = row.Id,
+        Name = row.Name,
+        Kind = row.Kind,
+        Settings = JsonNode.Parse(row.Settings)!.AsObject(),
+        Secrets = row.Secrets is null ? new Dictionary<string, string>() : Decrypt(row),
+    };
 
     private static string Place(Guid id) => $"destination {id} secrets";
 

@@ -9,19 +9,19 @@ internal sealed class ExportDatabase(NpgsqlDataSource data, string resource)
 {
     private readonly SqlFile _sql = SqlFile.Load(typeof(ExportDatabase).Assembly, resource);
 
-    /// <summary>Commits what the body did, unless it rolled back itself or throws.</summary>
-    public async Task<T> InTransactionAsync<T>(Func<NpgsqlTransaction, Task<T>> body, CancellationToken cancellationToken)
+    /// <summary>Commits what the body did, unless it throws.</summary>
+    public Task<T> InTransactionAsync<T>(Func<NpgsqlTransaction, Task<T>> body, CancellationToken cancellationToken) =>
+        TryInTransactionAsync(async transaction => (await body(transaction).ConfigureAwait(false), true), cancellationToken);
+
+    /// <summary>Commits what the body did when it says so; else, and when it throws, nothing of it was.</summary>
+    public async Task<T> TryInTransactionAsync<T>(Func<NpgsqlTransaction, Task<(T Result, bool Commit)>> body, CancellationToken cancellationToken)
     {
         var connection = await data.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = connection.ConfigureAwait(false);
         var transaction = await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
         await using var rollingBack = transaction.ConfigureAwait(false);
-        var result = await body(transaction).ConfigureAwait(false);
-        if (transaction.Connection is not null)
-        {
-            await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
-        }
-
+        var (result, commit) = await body(transaction).ConfigureAwait(false);
+        await (commit ? transaction.CommitAsync(cancellationToken) : transaction.RollbackAsync(cancellationToken)).ConfigureAwait(false);
         return result;
     }
 

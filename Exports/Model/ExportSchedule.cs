@@ -118,6 +118,9 @@ public sealed record ExportSchedule
         }).Validate();
     }
 
+    /// <summary>The rule alone, without what cut time before it; a start that somebody chose stays.</summary>
+    internal ExportSchedule WithoutPast() => Earlier is null && FirstAfter is null ? this : this with { Start = null, FirstAfter = null, Earlier = null };
+
     /// <summary>Whether a time is a boundary.</summary>
     public bool IsBoundary(DateTimeOffset time) => BoundaryAfter(time.AddTicks(-1)) == time;
 

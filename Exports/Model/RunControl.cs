@@ -53,7 +53,7 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
     /// <returns>The run; null when another run is exporting a part of the interval, so try again later; or skipped.</returns>
     /// <exception cref="UserErrorException">The export was deleted, or what is covered overlaps the interval in part.</exception>
     internal Task<BackfillStart?> StartForBackfillAsync(BackfillView backfill, DataInterval interval, CancellationToken cancellationToken) =>
-        _database.InTransactionAsync<BackfillStart?>(
+        _database.TryInTransactionAsync<BackfillStart?>(
             async transaction =>
             {
                 var exportId = backfill.BatchExportId;
@@ -72,25 +72,23 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
                     cancellationToken).ConfigureAwait(false);
                 if (!started.IsNew)
                 {
-                    return new BackfillStart(started.RunId);
+                    return (new BackfillStart(started.RunId), true);
                 }
 
                 // From here on, leaving without the row takes the engine's run back with it.
                 if (!backfill.Replace && await runs.IsCoveredAsync(exportId, interval, cancellationToken).ConfigureAwait(false))
                 {
-                    await transaction.RollbackAsync(cancellationToken).ConfigureAwait(false);
-                    return new BackfillStart(null);
+                    return (new BackfillStart(null), false);
                 }
 
                 if (await runs.FindObstacleAsync(transaction, started.RunId, exportId, interval, cancellationToken).ConfigureAwait(false) is { } obstacle)
                 {
-                    await transaction.RollbackAsync(cancellationToken).ConfigureAwait(false);
-                    return obstacle.Passes ? null : throw obstacle.Error;
+                    return obstacle.Passes ? (null, false) : throw obstacle.Error;
                 }
 
                 await runs.InsertAsync(
                     transaction, new(started.RunId, exportId, interval, RunTrigger.Backfill, backfill.BackfillId), cancellationToken).ConfigureAwait(false);
-                return new BackfillStart(started.RunId);
+                return (new BackfillStart(started.RunId), true);
             },
             cancellationToken);
 

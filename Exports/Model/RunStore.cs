@@ -244,6 +244,15 @@ public sealed class RunStore(NpgsqlDataSource data)
             "IsCovered", new { BatchExportId = batchExportId, interval.Start, interval.End }, cancellationToken);
     }
 
+    /// <summary>The intervals that are in the destination and touch a range, in order.</summary>
+    internal async Task<IReadOnlyList<DataInterval>> CoveredAsync(Guid batchExportId, DataInterval range, CancellationToken cancellationToken) =>
+        [.. (await _database.ListAsync<IntervalRow>(
+            "CoveredIntervals", new { BatchExportId = batchExportId, range.Start, range.End }, cancellationToken).ConfigureAwait(false)).Select(row => row.ToInterval())];
+
+    /// <summary>Rows a second of the latest completed runs; null when there were none.</summary>
+    internal Task<double?> PaceAsync(Guid batchExportId, CancellationToken cancellationToken) =>
+        _database.FirstAsync<double?>("Pace", new { BatchExportId = batchExportId }, cancellationToken);
+
     /// <summary>The names of the workers that live and take batch export runs.</summary>
     internal Task<IReadOnlyList<string>> LiveWorkersAsync(CancellationToken cancellationToken) =>
         _database.ListAsync<string>("LiveWorkers", new { ExportInput.Queue }, cancellationToken);

@@ -128,6 +128,13 @@ internal sealed class ClickHouseSource : IDisposable
         return double.IsFinite(value) ? value : null;
     }
 
+    /// <summary>The cursor of the earliest row that is exported; null when there are none.</summary>
+    public async Task<DateTimeOffset?> EarliestAsync(SourceModel model, CancellationToken cancellationToken)
+    {
+        var texts = await AskAsync(QueryBuilder.Earliest(model), cancellationToken).ConfigureAwait(false);
+        return texts[0][0] == "0" ? null : DateTimeOffset.UnixEpoch.AddMicroseconds(long.Parse(texts[0][1], CultureInfo.InvariantCulture));
+    }
+
     /// <summary>Starts a query whose rows come as Arrow batches, on the first host that can be reached and is not behind.</summary>
     /// <param name="query">The query.</param>
     /// <param name="queryId">Its id in ClickHouse; no other running query may have it.</param>

@@ -14,6 +14,9 @@ internal static class QueryBuilder
 {
     private const string Instant = "DateTime64(9, 'UTC')";
 
+    // What every kind of time at ClickHouse can hold.
+    private static readonly DataInterval Everything = new(DateTimeOffset.UnixEpoch, new DateTimeOffset(2106, 1, 1, 0, 0, 0, TimeSpan.Zero));
+
     /// <summary>The column with the hash of a row's key, last among the columns of <see cref="Rows"/> when it is asked for.</summary>
     public const string KeyHash = "__export_key_hash";
 
@@ -115,6 +118,19 @@ internal static class QueryBuilder
         """,
         range,
         []);
+
+    /// <summary>How many rows are exported of all that there are, before dedup, and the cursor of the earliest in microseconds since 1970. Of an own
+    /// query with the parameters of an interval: of all intervals at once.</summary>
+    public static SourceQuery Earliest(SourceModel model)
+    {
+        var conditions = RowFilter.Of(model).Conditions;
+        return Bound(
+            model with { Interval = Everything },
+            $"SELECT count(), toUnixTimestamp64Micro(toDateTime64(min({Quote(model.CursorColumn)}), 6, 'UTC'))\n{From(model)}"
+            + (conditions.Count == 0 ? "" : $"\nWHERE {string.Join("\n  AND ", conditions)}"),
+            range: null,
+            []);
+    }
 
     /// <summary>What the table's <c>*</c> means.</summary>
     public static SourceQuery DescribeTable(SourceModel model) => Bound(model, $"DESCRIBE (SELECT * FROM {Source(model)})", range: null, []);

@@ -103,7 +103,7 @@ with me as materialized (
   where q.queue = $2 and q.concurrency_key = n.concurrency_key and q.rate_count is not null
 )
 select c.run_id, c.workflow, c.epoch, c.base_epoch, c.cancel_requested_at is not null, r.input, r.scheduled_for, c.version,
-  c.run_attempt, r.retry::text, r.parent_run_id is not null, c.has_children
+  c.run_attempt, r.retry::text, r.parent_run_id is not null, c.has_children, c.priority, c.due_at
 from claimed c join engine.run r using (run_id)
 order by c.priority, c.due_at, c.run_id
 

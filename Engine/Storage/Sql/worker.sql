@@ -141,33 +141,45 @@ with old as materialized (
 delete from engine.outcome t using old where t.run_id = old.run_id
 
 -- name: WakeDue
--- Index: live_run_due. Locks: live_run rows, skipping locked ones.
+-- Index: live_run_due, from $1 on (see ClaimFront). Locks: live_run rows, skipping locked ones.
 with due as materialized (
   select run_id from engine.live_run
-  where state = 'waiting' and due_at <= engine.clock()
+  where state = 'waiting' and due_at >= $1 and due_at <= engine.clock()
   order by due_at limit 1000 for update skip locked
 )
 update engine.live_run set state = 'queued' where run_id = any(array(select run_id from due))
 
+-- name: MeasureLook
+-- The time, and how many index entries of what waits this transaction (and others of the session, shortly before) walked over:
+-- what it answers after a look less what it answered before is what the look cost.
+select engine.clock(), pg_stat_get_xact_tuples_returned('engine.live_run_ready'::regclass)
+  + pg_stat_get_xact_tuples_returned('engine.live_run_due'::regclass)
+
 -- name: ClaimRuns
--- Index: live_run_ready. Locks: the own worker row FOR KEY SHARE, so that it cannot be swept meanwhile, then live_run rows,
--- skipping locked ones. Takes nothing where NeedsGuard (queues.sql) says so: then limits and turns have to be kept. After
--- PlanForMany (writes.sql): otherwise the planner may sort all that waits.
+-- Index: live_run_ready, in the ranges of ($7, $8) to $9, one after the other (see ClaimFront). Locks: the own worker row FOR KEY
+-- SHARE, so that it cannot be swept meanwhile, then live_run rows, skipping locked ones. Takes nothing where NeedsGuard
+-- (queues.sql) says so: then limits and turns have to be kept. After PlanForMany (writes.sql): otherwise the planner may sort all
+-- that waits.
 with me as materialized (
   select worker_id from engine.worker
   where worker_id = $1 and state = 'active' and lease_until > engine.clock()
   for key share
 ), picked as materialized (
-  select l.run_id from engine.live_run l
-  where l.state = 'queued' and l.queue = $2 and l.due_at <= engine.clock()
-    and case when l.version is null then l.workflow else l.workflow || '@' || l.version end = any($3)
-    and l.concurrency_key is null
-    and exists (select 1 from me)
-    and not exists (select 1 from engine.queue_limit where queue = $2 and concurrency_key = '')
-    and not exists (select 1 from engine.live_run where state = 'queued' and queue = $2 and concurrency_key is not null)
-  order by l.priority, l.due_at
+  select l.run_id
+  from unnest($7::smallint[], $8::timestamptz[], $9::int[]) part(priority, due_at, below)
+  cross join lateral (
+    select l.run_id from engine.live_run l
+    where l.state = 'queued' and l.queue = $2 and l.due_at <= engine.clock()
+      and (l.priority, l.due_at) >= (part.priority, part.due_at) and l.priority < part.below
+      and case when l.version is null then l.workflow else l.workflow || '@' || l.version end = any($3)
+      and l.concurrency_key is null
+      and exists (select 1 from me)
+      and not exists (select 1 from engine.queue_limit where queue = $2 and concurrency_key = '')
+      and not exists (select 1 from engine.live_run where state = 'queued' and queue = $2 and concurrency_key is not null)
+    order by l.priority, l.due_at
+    for update of l skip locked
+  ) l
   limit $4
-  for update of l skip locked
 ), claimed as (
   update engine.live_run l
   set state = 'running', worker_id = $1, epoch = l.epoch + 1, claimed_at = engine.clock(),
@@ -178,7 +190,7 @@ with me as materialized (
     l.has_children
 )
 select c.run_id, c.workflow, c.epoch, c.base_epoch, c.cancel_requested_at is not null, r.input, r.scheduled_for, c.version,
-  c.run_attempt, r.retry::text, r.parent_run_id is not null, c.has_children
+  c.run_attempt, r.retry::text, r.parent_run_id is not null, c.has_children, c.priority, c.due_at
 from claimed c join engine.run r using (run_id)
 where r.run_id = any(array(select run_id from picked))
 order by c.priority, c.due_at, c.run_id

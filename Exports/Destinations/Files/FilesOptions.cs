@@ -13,8 +13,8 @@ internal sealed record FilesOptions
         Description = "Files in a folder of this machine, or of one that is mounted.",
         Settings =
         [
-            new(RootSetting, SettingType.Text, "The folder, as an absolute path; it must be there.") { Required = true },
-            new(PrefixSetting, SettingType.Text, $"Folders below the root, separated by slashes, with places such as {{year}}: {SliceKeys.Places}. Default none."),
+            new(RootSetting, SettingType.Text, "The folder, as an absolute path; it must be there.") { Required = true, Place = true },
+            new(PrefixSetting, SettingType.Text, $"Folders below the root, separated by slashes, with places such as {{year}}: {SliceKeys.Places}. Default none.") { Place = true },
             new(MountedSetting, SettingType.Boolean, "Whether the root must lie in a mounted file system, so that nothing is written while that is not there. Default false."),
         ],
         Open = (destination, format) => new FilesDestination(DestinationOptions.Read<FilesOptions>(destination).Validate(), format),

@@ -37,10 +37,10 @@ internal sealed class S3Options
         Description = "Objects in a bucket of Amazon S3 or of a server that speaks its protocol.",
         Settings =
         [
-            new(BucketSetting, SettingType.Text, "The bucket; it must be there.") { Required = true },
-            new(PrefixSetting, SettingType.Text, $"Folders in the bucket, separated by slashes, with places such as {{year}}: {SliceKeys.Places}. Default none."),
+            new(BucketSetting, SettingType.Text, "The bucket; it must be there.") { Required = true, Place = true },
+            new(PrefixSetting, SettingType.Text, $"Folders in the bucket, separated by slashes, with places such as {{year}}: {SliceKeys.Places}. Default none.") { Place = true },
             new(RegionSetting, SettingType.Text, "The bucket's region. Default us-east-1.") { Asked = true },
-            new(EndpointSetting, SettingType.Text, "The URL of a server other than Amazon's, with http or https. Default Amazon's.") { Asked = true },
+            new(EndpointSetting, SettingType.Text, "The URL of a server other than Amazon's, with http or https. Default Amazon's.") { Asked = true, Place = true },
             new(PathStyleSetting, SettingType.Boolean, "Whether the bucket stands in the path instead of the host name. Default true with an endpoint, else false."),
             new(AccessKeySetting, SettingType.Text, "The access key. Default what the machine's environment has.") { Secret = true, Asked = true },
             new(SecretKeySetting, SettingType.Text, "The secret of the access key. Default what the machine's environment has.") { Secret = true, Asked = true },

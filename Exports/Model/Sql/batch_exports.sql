@@ -33,10 +33,36 @@ where batch_export_id = @Id and deleted_at is null
 -- Index: schedule_pkey, of the engine's schedule, which the caller has locked. The first occurrence that has no run.
 select next_occurrence as Occurrence, engine.clock() as Now from engine.schedules where schedule_id = @ScheduleId
 
--- name: RescheduleBatchExport
+-- name: Occurred
+-- Index: occurrence_pkey, schedule_pkey. What the schedule has started last and what it has skipped since.
+with last as (
+  select max(occurrence) as started from engine.occurrences
+  where schedule_id = @ScheduleId and cause = 'schedule' and outcome = 'started')
+select l.started as LastStarted,
+  (select min(occurrence) from engine.occurrences
+   where schedule_id = @ScheduleId and cause = 'schedule' and outcome = 'skipped' and (l.started is null or occurrence > l.started)) as FirstSkipped,
+  s.next_occurrence as Next, s.next_at as NextAt, engine.clock() as Now
+from last l left join engine.schedules s on s.schedule_id = @ScheduleId
+
+-- name: HasRuns
+-- Index: run_export.
+select exists (select from exports.run where batch_export_id = @Id)
+
+-- name: LiesByTable
+-- Index: batch_export_pkey, destination_pkey. Whether the source's table is a part of where rows lie.
+select exists (
+  select from exports.batch_export e join exports.destination d using (destination_id), jsonb_each_text(d.settings) s
+  where e.batch_export_id = @Id and s.value like '%{table}%')
+
+-- name: UpdateBatchExport
 -- Index: batch_export_pkey.
-update exports.batch_export set schedule = @Schedule::jsonb, updated_at = engine.clock()
+update exports.batch_export
+set model = @Model::jsonb, format = @Format::jsonb, schedule = @Schedule::jsonb, settings = @Settings::jsonb, updated_at = engine.clock()
 where batch_export_id = @Id and deleted_at is null
+
+-- name: Uncover
+-- Index: covered_interval_pkey. The export is locked.
+delete from exports.covered_interval where batch_export_id = @Id and interval_start >= @From
 
 -- name: DeleteBatchExport
 -- Index: batch_export_pkey.

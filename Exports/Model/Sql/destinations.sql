@@ -21,6 +21,18 @@ from exports.destination where destination_id = @Id
 -- Index: destination_name. Locks: the row, so that no export comes to it meanwhile.
 select destination_id from exports.destination where name = @Name and deleted_at is null for update
 
+-- name: HoldsRows
+-- Index: batch_export_destination, covered_interval_pkey.
+select exists (
+  select from exports.batch_export e join exports.covered_interval c using (batch_export_id)
+  where e.destination_id = @Id and c.destination_id = @Id)
+
+-- name: UpdateDestination
+-- Index: destination_pkey. The row is locked by LockDestination.
+update exports.destination
+set settings = @Settings::jsonb, secrets = @Secrets, secret_names = @SecretNames, updated_at = engine.clock()
+where destination_id = @Id
+
 -- name: ExportsOfDestination
 -- Index: batch_export_destination.
 select name from exports.batch_export where destination_id = @Id and deleted_at is null order by name

@@ -37,6 +37,18 @@ select exists (
   select from exports.covered_interval
   where batch_export_id = @BatchExportId and interval_start = @Start and interval_end = @End)
 
+-- name: CoveredIntervals
+-- Index: covered_interval_pkey. In order.
+select run_id as RunId, interval_start as Start, interval_end as End from exports.covered_interval
+where batch_export_id = @BatchExportId and interval_start < @End and interval_end > @Start order by interval_start
+
+-- name: Pace
+-- Index: run_export. Rows a second of the latest runs, from their start to their end.
+select (sum(exported_rows) / nullif(sum(extract(epoch from finished_at - started_at)), 0))::double precision
+from (
+  select exported_rows, finished_at, started_at from exports.runs
+  where batch_export_id = @BatchExportId and state = 'completed' and exported_rows > 0 order by created_at desc limit 20) r
+
 -- name: InsertRun
 -- Index: run_pkey.
 insert into exports.run (run_id, batch_export_id, interval_start, interval_end, trigger, backfill_id)
