@@ -67,7 +67,8 @@ internal sealed class PlanningProgress(ClickHouseSource source, RunStore runs, T
     {
         try
         {
-            await runs.SeePlanningAsync(step.RunId, step.FencingToken, step.Attempt, read, CancellationToken.None).ConfigureAwait(false);
+            using var patience = new CancellationTokenSource(Patience, time);
+            await runs.SeePlanningAsync(step.RunId, step.FencingToken, step.Attempt, read, patience.Token).ConfigureAwait(false);
         }
         catch (Exception error)
         {
