@@ -47,6 +47,7 @@ public static class ExportServices
         services.TryAddSingleton<SliceCounter>();
         services.TryAddSingleton<SliceSplitter>();
         services.TryAddSingleton<RunPlanner>();
+        services.TryAddSingleton<PlanningProgress>();
         services.TryAddSingleton<SliceExporter>();
         services.TryAddSingleton<ExportPauser>();
         services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);

@@ -20,6 +20,7 @@ internal static class BenchPeers
             "old" => where => OldWayAsync(address, where, output),
             "clickhouse" => where => StreamAsync(address, where, output),
             "clickhouse-file" => where => InsertAsync(address, where, output),
+            "clickhouse-s3" => where => ObjectAsync(address, where, output),
             "duckdb" => where => DuckDbAsync(where, args[1], output),
             _ => throw new ArgumentException($"There is no {peer}.", nameof(args)),
         };
@@ -73,6 +74,19 @@ internal static class BenchPeers
         await using var file = new FileStream(output, FileMode.Open, FileAccess.ReadWrite);
         file.Flush(flushToDisk: true);
         return (0, 0, file.Length);
+    }
+
+    // ClickHouse uploads the file itself; the output is the object's URL, with the keys of its user.
+    private static async Task<(long Rows, long WireBytes, long FileBytes)> ObjectAsync(Uri address, string where, string output)
+    {
+        var target = new UriBuilder(output);
+        var (key, secret) = (target.UserName, target.Password);
+        (target.UserName, target.Password) = ("", "");
+        using var http = new HttpClient();
+        using var answer = await AskAsync(
+            http, address, $"INSERT INTO FUNCTION s3('{target.Uri}', '{key}', '{secret}', 'Parquet') SELECT * FROM {BenchTable.Name} WHERE {where} SETTINGS s3_truncate_on_insert = 1");
+        await answer.Content.ReadAsStringAsync();
+        return (0, 0, 0);
     }
 
     // Its source is Parquet that lies there already, so it reads no ClickHouse at all.

@@ -52,7 +52,7 @@ internal sealed class BenchTable(LocalClickHouse server, long rows)
         {
             await server.ExecuteAsync(string.Create(
                 CultureInfo.InvariantCulture,
-                $"INSERT INTO {Name} SELECT * REPLACE(reinterpretAsUUID(concat(reinterpretAsFixedString(cityHash64(uuid, {_days})), reinterpretAsFixedString(cityHash64({_days}, uuid)))) AS uuid, timestamp + toIntervalDay({_days}) AS timestamp) FROM {Name} WHERE {Where(Days(1))}"));
+                $"INSERT INTO {Name} SELECT * REPLACE(reinterpretAsUUID(concat(reinterpretAsFixedString(cityHash64(uuid, {_days})), reinterpretAsFixedString(cityHash64({_days}, uuid)))) AS uuid, timestamp + toIntervalDay({_days}) AS timestamp) FROM (SELECT * FROM {Name} WHERE {Where(Days(1))})"));
         }
     }
 

@@ -64,7 +64,9 @@ internal sealed class ExportChaosVerdict(ExportChaosSettings settings, TestDatab
 
     private async Task<bool> CheckManifestAsync(ChaosExport export, string folder)
     {
-        var files = Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(folder, file)).ToHashSet(StringComparer.Ordinal);
+        // An object by which a worker tried whether the server honours conditions, when it was killed; a later try removes it.
+        var files = Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(folder, file))
+            .Where(file => !file.StartsWith(".exporter-try-", StringComparison.Ordinal)).ToHashSet(StringComparer.Ordinal);
         var manifests = files.Where(file => Path.GetFileName(file) == ManifestDocument.FileName).ToList();
         if (manifests.Count != 1)
         {

@@ -71,7 +71,7 @@ internal sealed partial class JsonTexts(CliServers servers)
     private static partial Regex Time();
 
     // Zero and null are kept: they do not depend on a server's mood.
-    [GeneratedRegex("(?<name>\"(bytes|bytes_written|written_bytes|source_bytes|log_id|audit_id|epoch)\": )[1-9][0-9]*")]
+    [GeneratedRegex("(?<name>\"(bytes|bytes_written|written_bytes|source_bytes|read_bytes|sent_bytes|planning_[a-z_]*|log_id|audit_id|epoch)\": )([1-9][0-9.]*|0\\.[0-9]+)")]
     private static partial Regex Size();
 
     // How long something would take.

@@ -92,12 +92,15 @@ internal sealed class FormatFile : IDisposable
     }
 
     /// <summary>The file's batches, read by Apache's own libraries.</summary>
-    public async Task<List<RecordBatch>> BatchesAsync()
+    public Task<List<RecordBatch>> BatchesAsync() => BatchesAsync(Path, Options.Format);
+
+    /// <summary>A file's batches, read by Apache's own libraries.</summary>
+    public static async Task<List<RecordBatch>> BatchesAsync(string path, FileFormat format)
     {
         var batches = new List<RecordBatch>();
-        if (Options.Format == FileFormat.Parquet)
+        if (format == FileFormat.Parquet)
         {
-            using var file = new FileReader(Path);
+            using var file = new FileReader(path);
             using var stream = file.GetRecordBatchReader();
             while (await stream.ReadNextRecordBatchAsync() is { } batch)
             {
@@ -106,7 +109,7 @@ internal sealed class FormatFile : IDisposable
         }
         else
         {
-            using var reader = new ArrowFileReader(new MemoryStream(Bytes), new CompressionCodecFactory());
+            using var reader = new ArrowFileReader(new MemoryStream(await File.ReadAllBytesAsync(path)), new CompressionCodecFactory());
             for (var at = 0; at < await reader.RecordBatchCountAsync(); at++)
             {
                 batches.Add(await reader.ReadRecordBatchAsync(at));

@@ -68,6 +68,9 @@ public sealed class AttemptStoreTests
         Assert.That((half.State, half.Rows, half.SentBytes, half.SourceBytes, half.SlicesRunning, half.SlicesCommitted), Is.EqualTo(("running", 4L, 40L, 400L, 1, 0)));
         Assert.That(half.RowsPerSecond, Is.GreaterThan(0));
         Assert.That(half.SecondsLeft, Is.Not.Null.And.GreaterThanOrEqualTo(0));
+        var seen = await _database.Runs.GetAsync(_runId);
+        Assert.That((seen.Phase, seen.MovedRows, seen.ExportedRows, seen.SlicesRunning, seen.ReadBytes, seen.SentBytes), Is.EqualTo(("exporting", 4L, 0L, 1, 400L, 40L)));
+        Assert.That((seen.RowsPerSecond > 0, seen.SecondsLeft >= 0), Is.EqualTo((true, true)), "exports.runs has it, too");
 
         await _database.InTransactionAsync(async transaction =>
         {
@@ -76,6 +79,8 @@ public sealed class AttemptStoreTests
         });
         var done = (await _database.Attempts.ProgressAsync(_runId))!;
         Assert.That((done.Rows, done.SentBytes, done.SlicesRunning, done.SlicesCommitted, done.ResentBytes), Is.EqualTo((10L, 100L, 0, 1, 0L)));
+        seen = await _database.Runs.GetAsync(_runId);
+        Assert.That((seen.Phase, seen.MovedRows, seen.ExportedRows, seen.SlicesRunning), Is.EqualTo(("finishing", 10L, 10L, 0)));
     }
 
     [Test]

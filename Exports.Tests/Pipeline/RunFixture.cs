@@ -58,17 +58,27 @@ internal sealed class RunFixture : IAsyncDisposable
 
     /// <summary>Starts a worker.</summary>
     /// <param name="limits">What a column of the destination can hold. Default what files can.</param>
-    public async Task StartAsync(Func<Apache.Arrow.Field, ColumnLimit?>? limits = null)
+    /// <param name="open">Opens destinations. Default as they are.</param>
+    public async Task StartAsync(Func<Apache.Arrow.Field, ColumnLimit?>? limits = null, OpenDestination? open = null)
     {
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
+        if (open is not null)
+        {
+            builder.Services.AddSingleton(open);
+        }
+
         if (limits is not null)
         {
             builder.Services.AddSingleton<OpenDestination>((destination, format) => new LimitedDestination(DestinationKinds.Open(destination, format), limits));
         }
 
         builder.Services.AddWorkflowEngine(Database.ConnectionString, Database.Codec)
-            .AddBatchExports(new ClickHouseOptions { ConnectionString = _connection })
+            .AddBatchExports(new ClickHouseOptions
+            {
+                ConnectionString = _connection,
+                Settings = new Dictionary<string, string> { ["function_sleep_max_microseconds_per_block"] = "0" },
+            })
             .AddWorker(ExportInput.Queue, new WorkerOptions { Slots = 2, PollInterval = TimeSpan.FromMilliseconds(100) });
         _host = builder.Build();
         await _host.StartAsync();
@@ -115,16 +125,26 @@ internal sealed class RunFixture : IAsyncDisposable
     };
 
     /// <summary>Exports the day and waits for its end.</summary>
-    public async Task<RunView> RunAsync(BatchExport? export = null)
+    /// <param name="export">The export, which is made first; null: it is there.</param>
+    /// <param name="destination">Where to. Default the folder.</param>
+    public async Task<RunView> RunAsync(BatchExport? export = null, Destination? destination = null) => await EndedRunAsync(await StartRunAsync(export, destination));
+
+    /// <summary>The same, and does not wait.</summary>
+    public async Task<Guid> StartRunAsync(BatchExport? export = null, Destination? destination = null)
     {
         if (export is not null)
         {
-            await Database.Destinations.CreateAsync(
-                new Destination { Name = "folder", Kind = "files", Settings = new JsonObject { ["root"] = Folder } }, "tester");
-            await Database.Exports.CreateAsync(export, "folder", "tester");
+            destination ??= new Destination { Name = "folder", Kind = "files", Settings = new JsonObject { ["root"] = Folder } };
+            await Database.Destinations.CreateAsync(destination, "tester");
+            await Database.Exports.CreateAsync(export, destination.Name, "tester");
         }
 
-        var runId = await Database.Control.StartAsync(await Database.Exports.GetAsync("daily"), Day, "tester");
+        return await Database.Control.StartAsync(await Database.Exports.GetAsync("daily"), Day, "tester");
+    }
+
+    /// <summary>A run, once it has ended.</summary>
+    public async Task<RunView> EndedRunAsync(Guid runId)
+    {
         RunView run = null!;
         await Eventually.TrueAsync(
             async () => (run = await Database.Runs.GetAsync(runId)).State is "completed" or "failed" or "cancelled", "the run has ended", 90);

@@ -192,13 +192,6 @@ internal sealed class SourceHostsTests
 
     private static ClickHouseSource Source(ClickHouseOptions options) => new(options, TimeProvider.System, NullLogger<ClickHouseSource>.Instance);
 
-    private sealed class MovedClock : TimeProvider
-    {
-        public TimeSpan Ahead { get; set; }
-
-        public override DateTimeOffset GetUtcNow() => System.GetUtcNow() + Ahead;
-    }
-
     /// <summary>A port that closes every connection at once, until it leads to a server.</summary>
     private sealed class Door : IDisposable
     {

@@ -16,6 +16,7 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
         new("clickhouse", "The ClickHouse source: http://user:password@host:8123/database, or Host=...;Username=...;Database=... Of several hosts with commas between, the first that can be reached.", Secret: true),
         new("clickhouse_max_queries", "Queries of a process at once on one ClickHouse host. Default 32; from 1 to 1,000."),
         new("clickhouse_connect_attempts", "How often ClickHouse's hosts are tried in one go when none can be reached. Default 4; from 1 to 20."),
+        new("clickhouse_max_replica_delay", "How far a replica may be behind for a ClickHouse host to be asked, such as 30s; 0s: never mind. Default 5m where there are several hosts; up to 7d."),
         new("clickhouse_max_execution_time", "ClickHouse's max_execution_time of each query, such as 30m. Default the server's."),
         new("clickhouse_max_memory_usage", "ClickHouse's max_memory_usage of each query, such as 4GiB. Default the server's."),
         new("clickhouse_max_threads", "ClickHouse's max_threads of each query. Default the server's; from 1 to 1,000."),
@@ -45,6 +46,9 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
         ConnectionString = ClickHouse,
         MaxQueriesPerHost = Number("clickhouse_max_queries", 32, 1, 1_000),
         ConnectAttempts = Number("clickhouse_connect_attempts", 4, 1, 20),
+        MaxReplicaDelay = Find("clickhouse_max_replica_delay") is null
+            ? null
+            : Time("clickhouse_max_replica_delay", default, TimeSpan.Zero, TimeSpan.FromDays(7)),
         MaxExecutionTime = Find("clickhouse_max_execution_time") is null
             ? null
             : Time("clickhouse_max_execution_time", default, TimeSpan.FromSeconds(1), TimeSpan.FromDays(7)),

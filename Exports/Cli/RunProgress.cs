@@ -8,7 +8,7 @@ internal static class RunProgress
 {
     /// <summary>One line; with slices in progress, pace and time left while there are any.</summary>
     public static string Text(RunView run, ProgressView? progress = null) => run.Slices is null
-        ? run.State ?? "ended"
+        ? Planning(run) ?? run.State ?? "ended"
         : $"{run.SlicesCommitted:N0} of {run.Slices:N0} slices, {progress?.Rows ?? run.ExportedRows:N0} of {run.ExpectedRows:N0} rows"
             + (RunCommands.HasEnded(run.State) || progress is null ? "" : Pace(progress));
 
@@ -22,6 +22,10 @@ internal static class RunProgress
         ("time left", Left(progress)),
         ("seen", Output.Text(progress.SeenAt)),
     ];
+
+    private static string? Planning(RunView run) => run.Phase != "planning" ? null
+        : run.PlanningSeconds is not { } seconds ? "planning"
+        : string.Create(CultureInfo.InvariantCulture, $"planning for {seconds:0} s, {run.PlanningReadRows:N0} rows read to count them");
 
     private static string Pace(ProgressView progress) =>
         (progress.RowsPerSecond is > 0 and var pace ? $", {pace:N0} rows/s" : "") + (Left(progress) is { } left ? $", {left} left" : "");

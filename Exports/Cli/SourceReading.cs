@@ -45,9 +45,7 @@ internal sealed class SourceReading : IDisposable
             using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             patience.CancelAfter(Patience);
             var reading = await _source.ProgressOfAllAsync(_prefix, patience.Token).ConfigureAwait(false);
-            _text = reading.Count == 0 ? "" : string.Create(
-                CultureInfo.InvariantCulture,
-                $", ClickHouse has read {reading.Sum(one => one.ReadRows):N0} rows for {reading.Count} slice{(reading.Count == 1 ? "" : "s")} in progress");
+            _text = Text([.. reading.Where(one => !one.QueryId.StartsWith(_prefix + "plan-", StringComparison.Ordinal))]);
         }
         catch (Exception error) when (!cancellationToken.IsCancellationRequested && (error is OperationCanceledException || SourceErrors.Classify(error) is not null))
         {
@@ -56,6 +54,11 @@ internal sealed class SourceReading : IDisposable
 
         return _text;
     }
+
+    // What planning reads stands in exports.runs.
+    private static string Text(IReadOnlyList<QueryProgress> reading) => reading.Count == 0 ? "" : string.Create(
+        CultureInfo.InvariantCulture,
+        $", ClickHouse has read {reading.Sum(one => one.ReadRows):N0} rows for {reading.Count} slice{(reading.Count == 1 ? "" : "s")} in progress");
 
     public void Dispose() => _source?.Dispose();
 }

@@ -31,8 +31,9 @@ public sealed record BatchExportView(
 /// <summary>A row of <c>exports.runs</c>.</summary>
 public sealed record RunView(
     Guid RunId, string BatchExport, Guid BatchExportId, string Destination, DateTimeOffset IntervalStart, DateTimeOffset IntervalEnd, string Trigger,
-    Guid? BackfillId, string? State, long? Epoch, int? Slices, int SlicesCommitted, int SlicesSplit, int SlicesExportedAgain, long? ExpectedRows,
-    long ExportedRows, long QuarantinedRows, long NulledValues, long BytesWritten, long SourceBytes, long ResentBytes, long? LateRows,
+    Guid? BackfillId, string? State, string? Phase, long? Epoch, int? Slices, int SlicesCommitted, int SlicesRunning, int SlicesSplit, int SlicesExportedAgain, long? ExpectedRows,
+    long ExportedRows, long MovedRows, double? RowsPerSecond, double? SecondsLeft, long QuarantinedRows, long NulledValues, long BytesWritten, long SourceBytes,
+    long ResentBytes, long? ReadBytes, long? SentBytes, long? PlanningReadRows, long? PlanningReadBytes, double? PlanningSeconds, long? LateRows,
     DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? PlannedAt, DateTimeOffset? FinishedAt, DateTimeOffset? VerifiedAt, string? Error, Guid? WorkerId, DateTimeOffset? CancelRequestedAt)
 {
     /// <summary>The run's data interval.</summary>
@@ -44,7 +45,7 @@ public sealed record SliceView(
     Guid RunId, string BatchExport, int Slice, int? SplitFrom, DateTimeOffset RangeStart, DateTimeOffset RangeEnd, int HashBucket, int HashBuckets,
     long ExpectedRows, string State, long? Rows, long QuarantinedRows, long NulledValues, long? SourceRows, string? SourceKeyHash,
     string? WrittenKeyHash, string? QuarantinedKeyHash, bool? Agrees, long? Bytes, string? File, string? Sha256, long? SourceBytes,
-    long ResentBytes, int ExportedAgain, int? Attempt, long? Epoch, DateTimeOffset? CommittedAt);
+    long ResentBytes, long? ReadBytes, long? SentBytes, int ExportedAgain, int? Attempt, long? Epoch, DateTimeOffset? CommittedAt);
 
 /// <summary>A row of <c>exports.bad_rows</c>.</summary>
 public sealed record BadRowView(

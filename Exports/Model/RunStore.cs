@@ -71,6 +71,13 @@ public sealed class RunStore(NpgsqlDataSource data)
         await InsertSlicesAsync(transaction, runId, slices, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Writes what planning has read so far; an attempt that another has followed changes nothing.</summary>
+    internal Task SeePlanningAsync(Guid runId, long epoch, int attempt, Sources.QueriesRead read, CancellationToken cancellationToken) =>
+        _database.ExecuteAsync(
+            "SeePlanning",
+            new { RunId = runId, Epoch = epoch, Attempt = attempt, read.Queries, ReadRows = read.Rows, ReadBytes = read.Bytes },
+            cancellationToken);
+
     /// <summary>Records what a run is to do and its columns, so that a slice can be exported again in the same way.</summary>
     internal Task RecordOrderAsync(NpgsqlTransaction transaction, Guid runId, RecordedOrder order, CancellationToken cancellationToken) =>
         _database.ExecuteAsync(transaction, "RecordOrder", new { RunId = runId, Plan = ExportJson.Write(order) }, cancellationToken);

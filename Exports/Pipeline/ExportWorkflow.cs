@@ -9,7 +9,7 @@ namespace Exporter.Exports.Pipeline;
 /// The whole story of a batch export run. What it is to do and how it is cut is recorded before anything moves; each slice is
 /// a step that is committed once; what changed meanwhile is exported again; the end makes the run visible.
 /// </summary>
-internal sealed class ExportWorkflow(RunStore runs, RunPlanner planner, SliceRounds rounds, VerificationStore verifications)
+internal sealed class ExportWorkflow(RunStore runs, RunPlanner planner, PlanningProgress progress, SliceRounds rounds, VerificationStore verifications)
     : IWorkflow<ExportInput, ExportOutput>
 {
     public async Task<ExportOutput> RunAsync(IWorkflowContext run, ExportInput input)
@@ -45,12 +45,12 @@ internal sealed class ExportWorkflow(RunStore runs, RunPlanner planner, SliceRou
     private async Task<ExportPlan> PlanAsync(IStepContext step, RunOrder order)
     {
         var destination = await rounds.OpenAsync(step, order).ConfigureAwait(false);
-        var planning = planner.PlanAsync(
-            order.Export,
-            order.Interval,
-            order.Export.Settings.MaxFileBytes is null ? null : await runs.WrittenRowBytesAsync(order.Export, step.CancellationToken).ConfigureAwait(false),
-            step.CancellationToken);
-        return await Heartbeats.WhileAsync(step, planning).ConfigureAwait(false) with { RowOrder = destination.Order };
+        var writtenRowBytes = order.Export.Settings.MaxFileBytes is null
+            ? null
+            : await runs.WrittenRowBytesAsync(order.Export, step.CancellationToken).ConfigureAwait(false);
+        var plan = await progress.WhileAsync(
+            step, () => planner.PlanAsync(order.Export, order.Interval, writtenRowBytes, step.CancellationToken)).ConfigureAwait(false);
+        return plan with { RowOrder = destination.Order };
     }
 
     // Late are rows more than planned; a slice of the plan and what it was split into count as one.

@@ -8,7 +8,7 @@ public sealed record ClickHouseOptions
     /// <summary>
     /// <c>Host=...;Port=8123;Protocol=http;Username=...;Password=...;Database=...</c>. The user needs SELECT only; its profile may
     /// say <c>readonly = 2</c>, but not 1, since queries carry settings. Host may be a list in order of preference, such as
-    /// <c>offline,replica-2:8124</c>: a query goes to the first one that can be reached. All must have the same rows.
+    /// <c>offline,replica-2:8124</c>: a query goes to the first one that can be reached and is not behind. All must have the same rows.
     /// </summary>
     public required string ConnectionString { get; init; }
 
@@ -23,6 +23,13 @@ public sealed record ClickHouseOptions
 
     /// <summary>How often hosts that cannot be reached are tried in one go, with growing waits between. Default 4; from 1 to 20.</summary>
     public int ConnectAttempts { get; init; } = 4;
+
+    /// <summary>
+    /// How far a replicated table of a host may be behind (<c>system.replicas.absolute_delay</c>) for the host to be asked; further
+    /// behind, the next host is, and when all are the run waits. Default 5 minutes where Host is a list, else, and with zero, it is not
+    /// looked at. Whole seconds, up to 7 days. The user needs <c>SELECT</c> on <c>system.replicas</c>; without it there is a warning.
+    /// </summary>
+    public TimeSpan? MaxReplicaDelay { get; init; }
 
     /// <summary>ClickHouse's <c>max_execution_time</c> of each query. Default the server's; whole seconds, from 1 s to 7 days.</summary>
     public TimeSpan? MaxExecutionTime { get; init; }
@@ -45,6 +52,7 @@ public sealed record ClickHouseOptions
     {
         ModelCheck.Range("clickhouse_max_queries", MaxQueriesPerHost, 1, 1_000);
         ModelCheck.Range("clickhouse_connect_attempts", ConnectAttempts, 1, 20);
+        ModelCheck.Range("clickhouse_max_replica_delay", (long)(MaxReplicaDelay ?? TimeSpan.Zero).TotalSeconds, 0, 7 * 86_400);
         ModelCheck.Range("clickhouse_max_execution_time", (long)(MaxExecutionTime ?? TimeSpan.FromSeconds(1)).TotalSeconds, 1, 7 * 86_400);
         ModelCheck.Range("clickhouse_max_memory_usage", MaxMemoryUsage ?? long.MaxValue, 1L << 20, long.MaxValue);
         ModelCheck.Range("clickhouse_max_threads", MaxThreads ?? 1, 1, 1_000);

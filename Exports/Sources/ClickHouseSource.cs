@@ -24,6 +24,7 @@ internal sealed class ClickHouseSource : IDisposable
     private readonly ILogger<ClickHouseSource> _log;
     private readonly HttpClient _http;
     private readonly SourceHosts _hosts;
+    private readonly ReplicaDelay _delay;
     private readonly ConcurrentDictionary<string, SourceHost> _running = new(StringComparer.Ordinal);
 
     public ClickHouseSource(ClickHouseOptions options, TimeProvider time, ILogger<ClickHouseSource> log)
@@ -43,6 +44,7 @@ internal sealed class ClickHouseSource : IDisposable
         try
         {
             _hosts = new SourceHosts(options, _http, time, log);
+            _delay = new ReplicaDelay(ReplicaDelay.MostOf(options, _hosts.All.Count), time, log);
         }
         catch
         {
@@ -66,6 +68,7 @@ internal sealed class ClickHouseSource : IDisposable
             yield return (host.Name, await TryAsync("connect", async () =>
             {
                 var version = await TextsAsync(host, SourceQuery.Without("SELECT version()"), cancellationToken).ConfigureAwait(false);
+                await _delay.CheckAsync(host, "", query => TextsAsync(host, query, cancellationToken)).ConfigureAwait(false);
                 return $"ClickHouse {version[0][0]}";
             }).ConfigureAwait(false));
         }
@@ -132,13 +135,13 @@ internal sealed class ClickHouseSource : IDisposable
         return texts[0][0] == "0" ? null : DateTimeOffset.UnixEpoch.AddMicroseconds(long.Parse(texts[0][1], CultureInfo.InvariantCulture));
     }
 
-    /// <summary>Starts a query whose rows come as Arrow batches, on the first host that can be reached.</summary>
+    /// <summary>Starts a query whose rows come as Arrow batches, on the first host that can be reached and is not behind.</summary>
     /// <param name="query">The query.</param>
     /// <param name="queryId">Its id in ClickHouse; no other running query may have it.</param>
     /// <param name="comment">What stands in <c>system.query_log.log_comment</c>.</param>
     /// <param name="cancellationToken">Kills the query.</param>
     public Task<SourceReader> ReadAsync(SourceQuery query, string queryId, string comment, CancellationToken cancellationToken) =>
-        _hosts.AskAsync((host, token) => ReadAsync(host, query, queryId, comment, token), cancellationToken);
+        OnHostAsync(query, (host, token) => ReadAsync(host, query, queryId, comment, token), cancellationToken);
 
     /// <summary>How far a query is that this source has started; null when it does not run.</summary>
     public async Task<QueryProgress?> ProgressAsync(string queryId, CancellationToken cancellationToken) =>
@@ -240,13 +243,14 @@ internal sealed class ClickHouseSource : IDisposable
     }
 
     /// <summary>The answer of a small query as texts. It may go to any host, and waits its turn like any other.</summary>
-    public Task<List<string[]>> AskAsync(SourceQuery query, CancellationToken cancellationToken) => _hosts.AskAsync(
+    public Task<List<string[]>> AskAsync(SourceQuery query, CancellationToken cancellationToken) => OnHostAsync(
+        query,
         async (host, token) =>
         {
             await host.Slots.WaitAsync(token).ConfigureAwait(false);
             try
             {
-                return await TextsAsync(host, query, token).ConfigureAwait(false);
+                return await TextsAsync(host, query, QueryWatch.Current, token).ConfigureAwait(false);
             }
             finally
             {
@@ -255,12 +259,28 @@ internal sealed class ClickHouseSource : IDisposable
         },
         cancellationToken);
 
-    private async Task<List<string[]>> TextsAsync(SourceHost host, SourceQuery query, CancellationToken cancellationToken)
+    private Task<T> OnHostAsync<T>(SourceQuery query, Func<SourceHost, CancellationToken, Task<T>> ask, CancellationToken cancellationToken) => _hosts.AskAsync(
+        async (host, token) =>
+        {
+            await _delay.CheckAsync(host, query.Table, about => TextsAsync(host, about, token)).ConfigureAwait(false);
+            return await ask(host, token).ConfigureAwait(false);
+        },
+        cancellationToken);
+
+    private Task<List<string[]>> TextsAsync(SourceHost host, SourceQuery query, CancellationToken cancellationToken) =>
+        TextsAsync(host, query, watch: null, cancellationToken);
+
+    private async Task<List<string[]>> TextsAsync(SourceHost host, SourceQuery query, QueryWatch? watch, CancellationToken cancellationToken)
     {
         try
         {
             using var connection = new ClickHouseConnection(host.Settings);
             using var command = Command(connection, query);
+            if (watch is not null)
+            {
+                command.QueryId = watch.NextId();
+            }
+
             using var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
             var rows = new List<string[]>();
             while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
@@ -274,6 +294,7 @@ internal sealed class ClickHouseSource : IDisposable
                 rows.Add(row);
             }
 
+            watch?.Add(command.QueryStats);
             return rows;
         }
         catch (ClickHouseServerException error)

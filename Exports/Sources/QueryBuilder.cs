@@ -279,6 +279,6 @@ internal static class QueryBuilder
             values[name] = value.ToString(CultureInfo.InvariantCulture);
         }
 
-        return new SourceQuery(sql, values);
+        return new SourceQuery(sql, values) { Table = model.Table ?? "" };
     }
 }

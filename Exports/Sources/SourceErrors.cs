@@ -12,9 +12,9 @@ internal static class SourceErrors
     /// <summary>Whether an error says that a query takes more memory, time or rows than it may, so that a smaller one might not.</summary>
     public static bool IsTooMuch(Exception error) => error is SourceException { Code: var code } && SourceErrorTable.Of(code) == SourceErrorSort.TooMuch;
 
-    /// <summary>Whether an error says that the host cannot be reached, so that another one might be: nothing was answered.</summary>
+    /// <summary>Whether an error says that the host cannot be reached or is behind, so that another one is asked: nothing was answered.</summary>
     public static bool IsOfConnection(Exception error) => error is
-        HttpRequestException or IOException or SocketException or SourceException { Code: <= 0 } or SourceException { Code: 198 or 209 or 210 or 279 };
+        HttpRequestException or IOException or SocketException or SourceException { Code: <= 0 } or SourceException { Code: 198 or 209 or 210 or 279 or 369 };
 
     /// <summary>Sorts an error of the source; null when it is not one.</summary>
     public static ExportError? Classify(Exception error) => error switch

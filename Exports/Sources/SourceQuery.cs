@@ -6,6 +6,9 @@ namespace Exporter.Exports.Sources;
 /// <summary>A query for ClickHouse: its text, and every value that is bound to a <c>{name:Type}</c> in it.</summary>
 internal sealed record SourceQuery(string Sql, IReadOnlyDictionary<string, string> Parameters)
 {
+    /// <summary>The table whose rows it asks for; empty when a query of the user's names its own, null when it asks for none.</summary>
+    public string? Table { get; init; }
+
     public static SourceQuery Without(string sql) => new(sql, new Dictionary<string, string>());
 
     /// <summary>A text as a value of <c>String</c>: ClickHouse reads parameters as it reads tab-separated fields.</summary>

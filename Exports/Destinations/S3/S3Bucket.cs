@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Runtime.CompilerServices;
 using Amazon.Runtime;
@@ -16,6 +17,10 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
 {
     // Written into every object: says after a lost answer whose bytes lie under the key.
     private const string WriterMetadata = "exporter-writer";
+
+    private const string Try = ".exporter-try-";
+    private const string TryTime = "yyyyMMddHHmmss";
+    private static readonly TimeSpan LongestTry = TimeSpan.FromMinutes(10);
 
     private readonly AmazonS3Client _client = S3Client.Create(options, http);
     private readonly SemaphoreSlim _trying = new(1);
@@ -83,7 +88,14 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
         await _trying.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            return _conditional ??= await TryConditionsAsync($"{start}.exporter-try-{Guid.NewGuid():N}", cancellationToken).ConfigureAwait(false);
+            if (_conditional is null)
+            {
+                await RemoveOldTriesAsync(start, cancellationToken).ConfigureAwait(false);
+                _conditional = await TryConditionsAsync(
+                    $"{start}{Try}{TimeProvider.System.GetUtcNow().ToString(TryTime, CultureInfo.InvariantCulture)}-{Guid.NewGuid():N}", cancellationToken).ConfigureAwait(false);
+            }
+
+            return _conditional.Value;
         }
         finally
         {
@@ -248,6 +260,19 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
 
     // A server that knows conditions refuses both: there is something already, and it is not what was named; and takes the right one. Some
     // know the tags only without the quotes that HTTP asks for.
+    // Those of processes that were killed while they tried.
+    private async Task RemoveOldTriesAsync(string start, CancellationToken cancellationToken)
+    {
+        var old = (TimeProvider.System.GetUtcNow() - LongestTry).ToString(TryTime, CultureInfo.InvariantCulture);
+        await foreach (var (key, _) in ObjectsAsync(start + Try, cancellationToken).ConfigureAwait(false))
+        {
+            if (string.CompareOrdinal(key, start.Length + Try.Length, old, 0, old.Length) < 0)
+            {
+                await DeleteAsync(key, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
     private async Task<bool> TryConditionsAsync(string key, CancellationToken cancellationToken)
     {
         try

@@ -54,6 +54,16 @@ from (
 insert into exports.run (run_id, batch_export_id, interval_start, interval_end, trigger, backfill_id)
 values (@RunId, @BatchExportId, @Start, @End, @Trigger, @BackfillId)
 
+-- name: SeePlanning
+-- Index: planning_pkey. Locks: the row. Not in the step's transaction: fenced by the epoch that it carries.
+insert into exports.planning as p (run_id, epoch, attempt, queries, read_rows, read_bytes)
+values (@RunId, @Epoch, @Attempt, @Queries, @ReadRows, @ReadBytes)
+on conflict (run_id) do update
+set epoch = excluded.epoch, attempt = excluded.attempt, queries = excluded.queries, read_rows = excluded.read_rows,
+  read_bytes = excluded.read_bytes, seen_at = engine.clock(),
+  began_at = case when (p.epoch, p.attempt) = (excluded.epoch, excluded.attempt) then p.began_at else engine.clock() end
+where (p.epoch, p.attempt) <= (excluded.epoch, excluded.attempt)
+
 -- name: PlanRun
 -- Index: run_pkey. Once: a plan never changes.
 update exports.run set planned_at = engine.clock(), planned_slices = @Slices, expected_rows = @ExpectedRows
@@ -140,11 +150,15 @@ where c.interval_end = excluded.interval_end
 
 -- name: FindRun
 -- Index: run_pkey.
-select to_json(r)::text from exports.runs r where run_id = @RunId
+select (to_jsonb(r) - 'time_left' - 'planning_time' || jsonb_build_object(
+  'seconds_left', extract(epoch from time_left), 'planning_seconds', extract(epoch from planning_time)))::text
+from exports.runs r where run_id = @RunId
 
 -- name: ListRuns
 -- Index: run_created, or run_backfill.
-select to_json(r)::text from exports.runs r
+select (to_jsonb(r) - 'time_left' - 'planning_time' || jsonb_build_object(
+  'seconds_left', extract(epoch from time_left), 'planning_seconds', extract(epoch from planning_time)))::text
+from exports.runs r
 where (@BatchExport::text is null or batch_export = @BatchExport) and (@State::text is null or state = @State)
   and (@BackfillId::uuid is null or backfill_id = @BackfillId)
 order by created_at desc, run_id desc limit @Limit
