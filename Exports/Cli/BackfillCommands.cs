@@ -15,7 +15,8 @@ internal static class BackfillCommands
     {
         var export = new Argument<string>("export") { Description = "The batch export's name" };
         var start = Values.Time("--start", "A boundary of the schedule. Default the one before the earliest row");
-        var end = Values.Time("--end", "A boundary of the schedule, not after the present. Default the last one");
+        var end = Values.Time("--end", "A boundary of the schedule, not after the present");
+        end.Required = true;
         var parallel = new Option<int>("--parallel") { Description = "Runs at once, from 1 to 100", HelpName = "number", DefaultValueFactory = _ => 1 };
         var replace = new Option<bool>("--replace") { Description = "Export intervals again that are covered; otherwise they are left out" };
         var wait = new Option<bool>("--wait") { Description = "Wait until it has ended; the exit status says how" };
@@ -23,7 +24,7 @@ internal static class BackfillCommands
             "create",
             "Start a backfill",
             "exporter backfill create events --start 2026-01-01 --end 2026-02-01 --wait",
-            "exporter backfill create events --wait",
+            "exporter backfill create events --end 2026-02-01 --parallel 3",
             "exporter backfill create events --start 2026-01-01T06:00Z --end 2026-01-01T12:00Z --parallel 3 --replace")
             .With(export, start, end, parallel, replace, wait).Does(async (parse, session, cancellationToken) =>
             {
