@@ -40,7 +40,7 @@ internal static class Program
 
         if (args is ["s3-compat", var tools])
         {
-            return await S3Compat.RunAsync(tools);
+            return await S3Compat.RunAsync(Path.GetFullPath(tools));
         }
 
         if (args is ["chaos-export", ..])
