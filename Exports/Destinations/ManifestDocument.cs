@@ -48,6 +48,25 @@ internal sealed record ManifestDocument
         ],
     };
 
+    /// <summary>Throws unless every file lies there with its bytes.</summary>
+    /// <param name="found">What lies there, by key.</param>
+    /// <param name="setting">The setting that says where.</param>
+    /// <param name="place">Its value.</param>
+    /// <exception cref="UserErrorException">One is gone, or has other bytes.</exception>
+    public void Check(IReadOnlyDictionary<string, long> found, string setting, string place)
+    {
+        foreach (var file in Files)
+        {
+            var there = found.TryGetValue(file.File, out var bytes);
+            if (!there || bytes != file.Bytes)
+            {
+                var now = there ? string.Create(CultureInfo.InvariantCulture, $"has {bytes} bytes instead of {file.Bytes}") : "is gone";
+                throw new UserErrorException(
+                    setting, $"{file.File} was committed to {place} and {now}.", "See that nothing else writes or deletes there, then export the interval again.");
+            }
+        }
+    }
+
     public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, ExportJson.Indented);
 }
 

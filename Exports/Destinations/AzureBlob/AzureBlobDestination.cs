@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Globalization;
 using Apache.Arrow;
 using Azure.Core.Pipeline;
 using Exporter.Exports.Formats;
@@ -12,9 +10,7 @@ internal sealed class AzureBlobDestination(AzureBlobOptions options, FormatOptio
 {
     private readonly AzureContainer _container = new(options, transport);
     private readonly SliceKeys _keys = new(AzureBlobOptions.PrefixSetting, options.Prefix, EncoderFactory.FileExtension(format));
-
-    // Manifests of earlier exports that this instance has removed: see ManifestGoneAsync.
-    private readonly ConcurrentDictionary<string, bool> _changing = new();
+    private readonly EarlierManifests _manifests = new();
 
     public bool TakesNestedValues => true;
 
@@ -26,7 +22,7 @@ internal sealed class AzureBlobDestination(AzureBlobOptions options, FormatOptio
         var key = _keys.Slice(address);
 
         // Here and not at the commit: a frozen attempt that comes back must not remove the manifest of a finished run.
-        await ManifestGoneAsync(_keys.Manifest(address.Export, address.Interval, address.Table), cancellationToken).ConfigureAwait(false);
+        await _manifests.GoneAsync(_keys.Manifest(address.Export, address.Interval, address.Table), _container.DeleteAsync, cancellationToken).ConfigureAwait(false);
         var writer = Guid.NewGuid();
         var before = await _container.TagAsync(key, cancellationToken).ConfigureAwait(false);
         if (before is null)
@@ -49,13 +45,13 @@ internal sealed class AzureBlobDestination(AzureBlobOptions options, FormatOptio
             found[name] = bytes;
         }
 
-        CheckFiles(document, found);
+        document.Check(found, AzureBlobOptions.ContainerSetting, options.Container);
 
         // A manifest must not stand beside blobs that it does not list, not even empty ones for a moment, so these go first.
         var listed = document.Files.Select(file => file.File).ToHashSet(StringComparer.Ordinal);
         foreach (var stale in found.Keys.Where(name => SliceKeys.IsSliceName(name[folder.Length..]) && !listed.Contains(name)))
         {
-            before = await ManifestGoneAsync(manifestKey, cancellationToken).ConfigureAwait(false) ? null : before;
+            before = await _manifests.GoneAsync(manifestKey, _container.DeleteAsync, cancellationToken).ConfigureAwait(false) ? null : before;
             await _container.DeleteAsync(stale, cancellationToken).ConfigureAwait(false);
         }
 
@@ -63,13 +59,13 @@ internal sealed class AzureBlobDestination(AzureBlobOptions options, FormatOptio
         {
             if (SliceKeys.IsSliceName(name[folder.Length..]) && !listed.Contains(name))
             {
-                before = await ManifestGoneAsync(manifestKey, cancellationToken).ConfigureAwait(false) ? null : before;
+                before = await _manifests.GoneAsync(manifestKey, _container.DeleteAsync, cancellationToken).ConfigureAwait(false) ? null : before;
                 await _container.DropBlocksAsync(name, cancellationToken).ConfigureAwait(false);
             }
         }
 
         await _container.PutAsync(manifestKey, document.ToBytes(), "application/json", before, manifest.RunId, cancellationToken).ConfigureAwait(false);
-        _changing.TryRemove(manifestKey, out _);
+        _manifests.Written(manifestKey);
     }
 
     public ColumnLimit? LimitOf(Field field) => FileLimits.Of(format, field);
@@ -77,32 +73,4 @@ internal sealed class AzureBlobDestination(AzureBlobOptions options, FormatOptio
     public ExportError? Classify(Exception exception) => AzureBlobErrors.Sort(exception, options);
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
-
-    // The manifest of an earlier export of the interval goes before the first of its blobs changes, so that a manifest never lies.
-    private async Task<bool> ManifestGoneAsync(string key, CancellationToken cancellationToken)
-    {
-        if (_changing.ContainsKey(key))
-        {
-            return false;
-        }
-
-        await _container.DeleteAsync(key, cancellationToken).ConfigureAwait(false);
-        return _changing[key] = true;
-    }
-
-    private void CheckFiles(ManifestDocument document, Dictionary<string, long> found)
-    {
-        foreach (var file in document.Files)
-        {
-            var there = found.TryGetValue(file.File, out var bytes);
-            if (!there || bytes != file.Bytes)
-            {
-                var now = there ? string.Create(CultureInfo.InvariantCulture, $"has {bytes} bytes instead of {file.Bytes}") : "is gone";
-                throw new UserErrorException(
-                    AzureBlobOptions.ContainerSetting,
-                    $"{file.File} was committed to {options.Container} and {now}.",
-                    "See that nothing else writes or deletes there, then export the interval again.");
-            }
-        }
-    }
 }

@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Globalization;
 using Amazon.Runtime;
 using Apache.Arrow;
 using Exporter.Exports.Formats;
@@ -14,9 +12,7 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
 
     private readonly S3Bucket _bucket = new(options, http);
     private readonly SliceKeys _keys = new(S3Options.PrefixSetting, options.Prefix, EncoderFactory.FileExtension(format));
-
-    // Manifests of earlier exports that this instance has removed: see ManifestGoneAsync.
-    private readonly ConcurrentDictionary<string, bool> _changing = new();
+    private readonly EarlierManifests _manifests = new();
 
     public bool TakesNestedValues => true;
 
@@ -36,7 +32,7 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
         }
 
         // Here and not at the commit: a frozen attempt that comes back must not remove the manifest of a finished run.
-        await ManifestGoneAsync(_keys.Manifest(address.Export, address.Interval, address.Table), cancellationToken).ConfigureAwait(false);
+        await _manifests.GoneAsync(_keys.Manifest(address.Export, address.Interval, address.Table), _bucket.DeleteAsync, cancellationToken).ConfigureAwait(false);
         var before = await _bucket.StateAsync(key, _keys.Start, cancellationToken).ConfigureAwait(false);
         return new S3SliceSink(_bucket, format, schema, address, key, before);
     }
@@ -53,13 +49,13 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
             found[key] = bytes;
         }
 
-        CheckFiles(document, found);
+        document.Check(found, S3Options.BucketSetting, options.Bucket);
 
         // A manifest must not stand beside objects that it does not list, so these go first.
         var listed = document.Files.Select(file => file.File).ToHashSet(StringComparer.Ordinal);
         foreach (var stale in found.Keys.Where(key => SliceKeys.IsSliceName(key[folder.Length..]) && !listed.Contains(key)))
         {
-            if (await ManifestGoneAsync(manifestKey, cancellationToken).ConfigureAwait(false))
+            if (await _manifests.GoneAsync(manifestKey, _bucket.DeleteAsync, cancellationToken).ConfigureAwait(false))
             {
                 before = before is null ? null : new ObjectState(null);
             }
@@ -77,7 +73,7 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
 
         using var content = new MemoryStream(document.ToBytes());
         await _bucket.PutAsync(manifestKey, content, manifest.RunId, "application/json", before, cancellationToken).ConfigureAwait(false);
-        _changing.TryRemove(manifestKey, out _);
+        _manifests.Written(manifestKey);
     }
 
     public ColumnLimit? LimitOf(Field field) => FileLimits.Of(format, field);
@@ -88,33 +84,5 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
     {
         _bucket.Dispose();
         return ValueTask.CompletedTask;
-    }
-
-    // The manifest of an earlier export of the interval goes before the first of its objects changes, so that a manifest never lies.
-    private async Task<bool> ManifestGoneAsync(string key, CancellationToken cancellationToken)
-    {
-        if (_changing.ContainsKey(key))
-        {
-            return false;
-        }
-
-        await _bucket.DeleteAsync(key, cancellationToken).ConfigureAwait(false);
-        return _changing[key] = true;
-    }
-
-    private void CheckFiles(ManifestDocument document, Dictionary<string, long> found)
-    {
-        foreach (var file in document.Files)
-        {
-            var there = found.TryGetValue(file.File, out var bytes);
-            if (!there || bytes != file.Bytes)
-            {
-                var now = there ? string.Create(CultureInfo.InvariantCulture, $"has {bytes} bytes instead of {file.Bytes}") : "is gone";
-                throw new UserErrorException(
-                    S3Options.BucketSetting,
-                    $"{file.File} was committed to {options.Bucket} and {now}.",
-                    "See that nothing else writes or deletes there, then export the interval again.");
-            }
-        }
     }
 }
