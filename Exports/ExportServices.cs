@@ -50,6 +50,9 @@ public static class ExportServices
         services.TryAddSingleton<PlanningProgress>();
         services.TryAddSingleton<SliceExporter>();
         services.TryAddSingleton<ExportPauser>();
+        services.TryAddSingleton<FailureStore>();
+        services.TryAddSingleton<FailureWatch>();
+        services.TryAddSingleton<DayBudget>();
         services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);
         services.TryAddSingleton<DestinationMetrics>();
         services.TryAddScoped<DestinationOfRun>();

@@ -79,7 +79,8 @@ internal sealed class RunFixture : IAsyncDisposable
                 ConnectionString = _connection,
                 Settings = new Dictionary<string, string> { ["function_sleep_max_microseconds_per_block"] = "0" },
             })
-            .AddWorker(ExportInput.Queue, new WorkerOptions { Slots = 2, PollInterval = TimeSpan.FromMilliseconds(100) });
+            .AddWorker(ExportInput.Queue, new WorkerOptions { Slots = 2, PollInterval = TimeSpan.FromMilliseconds(100) })
+            .AddWorker(BackfillStore.Queue, new WorkerOptions { Slots = 2, PollInterval = TimeSpan.FromMilliseconds(100) });
         _host = builder.Build();
         await _host.StartAsync();
     }

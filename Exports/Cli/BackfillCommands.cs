@@ -9,7 +9,7 @@ namespace Exporter.Exports.Cli;
 internal static class BackfillCommands
 {
     public static Command All() => new CliCommand("backfill", "Export a range of the past, one run per interval, in order", "exporter backfill list")
-        .With(Create(), PlanCommands.OfBackfill(), List(), Show(), Cancel());
+        .With(Create(), PlanCommands.OfBackfill(), List(), Show(), Pause(), Resume(), Cancel());
 
     private static CliCommand Create()
     {
@@ -19,6 +19,7 @@ internal static class BackfillCommands
         end.Required = true;
         var parallel = new Option<int>("--parallel") { Description = "Runs at once, from 1 to 100", HelpName = "number", DefaultValueFactory = _ => 1 };
         var replace = new Option<bool>("--replace") { Description = "Export intervals again that are covered; otherwise they are left out" };
+        var newest = new Option<bool>("--newest-first") { Description = "Begin with the latest interval; otherwise with the oldest" };
         var wait = new Option<bool>("--wait") { Description = "Wait until it has ended; the exit status says how" };
         return new CliCommand(
             "create",
@@ -26,7 +27,7 @@ internal static class BackfillCommands
             "exporter backfill create events --start 2026-01-01 --end 2026-02-01 --wait",
             "exporter backfill create events --end 2026-02-01 --parallel 3",
             "exporter backfill create events --start 2026-01-01T06:00Z --end 2026-01-01T12:00Z --parallel 3 --replace")
-            .With(export, start, end, parallel, replace, wait).Does(async (parse, session, cancellationToken) =>
+            .With(export, start, end, parallel, replace, newest, wait).Does(async (parse, session, cancellationToken) =>
             {
                 // What can be told without a server is told first.
                 var range = (parse.GetValue(start), parse.GetValue(end)) is ({ } from, { } to) ? ExportCommands.Interval(from, to) : null;
@@ -39,6 +40,7 @@ internal static class BackfillCommands
                     Range = range,
                     Parallel = parse.GetValue(parallel),
                     Replace = parse.GetValue(replace),
+                    NewestFirst = parse.GetValue(newest),
                 };
                 var created = await session.Backfills.CreateAsync(backfill, one, session.Actor, cancellationToken).ConfigureAwait(false);
                 if (parse.GetValue(wait))
@@ -127,6 +129,7 @@ internal static class BackfillCommands
                     ("intervals", $"{one.IntervalsCompleted:N0} of {one.Intervals:N0} completed"),
                     ("at once", Output.Text(one.Parallel)),
                     ("replace", one.Replace ? "yes" : "no"),
+                    ("order", one.NewestFirst ? "newest first" : "oldest first"),
                     ("engine run", one.RunId.ToString()),
                     ("created", $"{Output.Text(one.CreatedAt)} by {one.CreatedBy}"),
                     ("finished", Output.Text(one.FinishedAt)));
@@ -140,19 +143,32 @@ internal static class BackfillCommands
         });
     }
 
-    private static CliCommand Cancel()
+    private static CliCommand Pause() => Steer(
+        "pause", "Let a backfill start nothing more until it is resumed; runs that it has started go on", "has ended already", "starts nothing more until it is resumed",
+        (backfills, id, actor, cancellationToken) => backfills.PauseAsync(id, actor, cancellationToken));
+
+    private static CliCommand Resume() => Steer(
+        "resume", "Let a paused backfill go on", "is not paused", "goes on",
+        (backfills, id, actor, cancellationToken) => backfills.ResumeAsync(id, actor, cancellationToken));
+
+    private static CliCommand Cancel() => Steer(
+        "cancel", "Ask a backfill and its runs to end; what they have exported stays", "has ended already", "is asked to end",
+        (backfills, id, actor, cancellationToken) => backfills.CancelAsync(id, actor, cancellationToken));
+
+    private static CliCommand Steer(
+        string verb, string description, string refusal, string answer, Func<BackfillStore, Guid, string, CancellationToken, Task<bool>> steer)
     {
         var id = Values.Id("backfill");
-        return new CliCommand("cancel", "Ask a backfill and its runs to end; what they have exported stays", "exporter backfill cancel 019ab3c4-...").With(id).Does(async (parse, session, cancellationToken) =>
+        return new CliCommand(verb, description, $"exporter backfill {verb} 019ab3c4-...").With(id).Does(async (parse, session, cancellationToken) =>
         {
             var given = parse.GetRequiredValue(id);
-            if (!await session.Backfills.CancelAsync(given, session.Actor, cancellationToken).ConfigureAwait(false))
+            if (!await steer(session.Backfills, given, session.Actor, cancellationToken).ConfigureAwait(false))
             {
-                throw new UserErrorException("backfill", $"Backfill {given} has ended already.", $"See `exporter backfill show {given}`.");
+                throw new UserErrorException("backfill", $"Backfill {given} {refusal}.", $"See `exporter backfill show {given}`.");
             }
 
             var one = await session.Backfills.GetAsync(given, cancellationToken).ConfigureAwait(false);
-            session.Output.Answer(one, output => output.Line($"Backfill {given} is asked to end."));
+            session.Output.Answer(one, output => output.Line($"Backfill {given} {answer}."));
         });
     }
 }

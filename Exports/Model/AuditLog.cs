@@ -39,6 +39,7 @@ internal enum AuditAction
     Delete,
     Pause,
     Unpause,
+    Resume,
     Run,
     Cancel,
     Retry,

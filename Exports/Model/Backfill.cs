@@ -2,7 +2,7 @@ using Exporter.Exports.Destinations;
 
 namespace Exporter.Exports.Model;
 
-/// <summary>A range of time that is exported as one run per interval of the schedule, in order.</summary>
+/// <summary>A range of time that is exported as one run per interval of the schedule, in order of time.</summary>
 public sealed record Backfill
 {
     /// <summary>No backfill has more intervals.</summary>
@@ -23,7 +23,10 @@ public sealed record Backfill
     /// <summary>Whether intervals that are covered are exported again, in place. Default false: they are left out.</summary>
     public bool Replace { get; init; }
 
-    /// <summary>The runs of the backfill, in order.</summary>
+    /// <summary>Whether the latest interval comes first. Default false: the oldest does.</summary>
+    public bool NewestFirst { get; init; }
+
+    /// <summary>The runs of the backfill, in the order in which they are started.</summary>
     /// <param name="schedule">The export's schedule.</param>
     /// <param name="now">The database's time: what has not ended cannot be exported.</param>
     /// <exception cref="UserErrorException">The range is not one that can be exported.</exception>
@@ -38,6 +41,11 @@ public sealed record Backfill
         }
 
         var intervals = schedule.IntervalsOf(Range).Take(MostIntervals + 1).ToList();
+        if (NewestFirst)
+        {
+            intervals.Reverse();
+        }
+
         return intervals.Count <= MostIntervals ? intervals : throw new UserErrorException(
             "start", $"{Range} has more than {MostIntervals:N0} intervals of the schedule, {schedule}.", "Make several backfills of shorter ranges.");
     }

@@ -51,6 +51,7 @@ public sealed class BackfillStore(NpgsqlDataSource data, EngineClient engine, Ru
                 Intervals = intervals.Count,
                 backfill.Parallel,
                 backfill.Replace,
+                backfill.NewestFirst,
                 RunId = runId,
                 CreatedBy = actor,
             },
@@ -88,18 +89,35 @@ public sealed class BackfillStore(NpgsqlDataSource data, EngineClient engine, Ru
     /// <exception cref="UserErrorException">There is none of this id.</exception>
     public async Task<bool> CancelAsync(Guid id, string actor, CancellationToken cancellationToken = default)
     {
-        var backfill = await GetAsync(id, cancellationToken).ConfigureAwait(false);
-        if (!await engine.CancelAsync(backfill.RunId, cancellationToken).ConfigureAwait(false))
+        var cancelled = await SteerAsync(id, run => engine.CancelAsync(run, cancellationToken), AuditAction.Cancel, actor, cancellationToken).ConfigureAwait(false);
+        if (cancelled)
         {
-            return false;
+            await CancelRunsAsync(id, cancellationToken).ConfigureAwait(false);
         }
 
-        await CancelRunsAsync(id, cancellationToken).ConfigureAwait(false);
-        return await _database.InTransactionAsync(
+        return cancelled;
+    }
+
+    /// <summary>Lets a backfill start nothing more until <see cref="ResumeAsync"/>. Runs that it has started go on; nothing of them is lost.</summary>
+    /// <returns>False when it has ended, or is asked to.</returns>
+    /// <exception cref="UserErrorException">There is none of this id.</exception>
+    public Task<bool> PauseAsync(Guid id, string actor, CancellationToken cancellationToken = default) =>
+        SteerAsync(id, run => engine.PauseAsync(run, cancellationToken), AuditAction.Pause, actor, cancellationToken);
+
+    /// <summary>Lets a paused backfill go on.</summary>
+    /// <returns>False when it is not paused.</returns>
+    /// <exception cref="UserErrorException">There is none of this id.</exception>
+    public Task<bool> ResumeAsync(Guid id, string actor, CancellationToken cancellationToken = default) =>
+        SteerAsync(id, run => engine.ResumeAsync(run, cancellationToken), AuditAction.Resume, actor, cancellationToken);
+
+    private async Task<bool> SteerAsync(Guid id, Func<Guid, Task<bool>> steer, AuditAction action, string actor, CancellationToken cancellationToken)
+    {
+        var backfill = await GetAsync(id, cancellationToken).ConfigureAwait(false);
+        return await steer(backfill.RunId).ConfigureAwait(false) && await _database.InTransactionAsync(
             async transaction =>
             {
                 await AuditLog.WriteAsync(
-                    transaction, new(actor, AuditAction.Cancel, AuditKind.Backfill, id, backfill.BatchExport), cancellationToken).ConfigureAwait(false);
+                    transaction, new(actor, action, AuditKind.Backfill, id, backfill.BatchExport), cancellationToken).ConfigureAwait(false);
                 return true;
             },
             cancellationToken).ConfigureAwait(false);

@@ -79,6 +79,25 @@ public sealed record ExportSettings
     /// which is never; to 30 days.</summary>
     public TimeSpan VerifyAfter { get; init; }
 
+    /// <summary>After how many intervals in a row that failed, so that somebody has to change something, the export pauses itself. Default by the
+    /// length of the interval: 24, from a day on 7, from a week on 4. From 0, which is never, to 1,000. Backfills do not count.</summary>
+    public int? PauseAfterFailures { get; init; }
+
+    /// <summary>The most rows that the export's runs of a day by UTC may plan, backfills among them; a run that would be more fails before it moves
+    /// anything. Default none; at least 1.</summary>
+    public long? MaxRowsPerDay { get; init; }
+
+    /// <summary>The same for bytes in the source, uncompressed, going by a few rows. Default none; at least 1 KiB.</summary>
+    public long? MaxBytesPerDay { get; init; }
+
+    /// <summary><see cref="PauseAfterFailures"/>, or its default for runs of an interval like this one.</summary>
+    internal int FailuresToPause(DataInterval interval) => PauseAfterFailures ?? (interval.End - interval.Start) switch
+    {
+        var length when length >= TimeSpan.FromDays(7) => 4,
+        var length when length >= TimeSpan.FromHours(23) => 7,
+        _ => 24,
+    };
+
     /// <summary>Throws when a value is out of range, naming setting, value and range.</summary>
     /// <exception cref="UserErrorException">A value is out of the range that its property states.</exception>
     public ExportSettings Validate()
@@ -89,6 +108,9 @@ public sealed record ExportSettings
         ModelCheck.Range("max_slice_time", MaxSliceTime, TimeSpan.FromSeconds(1), TimeSpan.FromDays(1));
         ModelCheck.Range("max_bad_rows", MaxBadRows, 1, 100_000);
         ModelCheck.Range("verify_after", VerifyAfter, TimeSpan.Zero, TimeSpan.FromDays(30));
+        ModelCheck.Range("pause_after_failures", PauseAfterFailures ?? 0, 0, 1_000);
+        ModelCheck.Range("max_rows_per_day", MaxRowsPerDay ?? 1, 1, long.MaxValue);
+        ModelCheck.Range("max_bytes_per_day", MaxBytesPerDay ?? 1L << 10, 1L << 10, long.MaxValue);
         if (!Enum.IsDefined(BadRows))
         {
             throw new UserErrorException("bad_rows", $"There is no policy {BadRows} for bad rows.", "Use fail, null or quarantine.");

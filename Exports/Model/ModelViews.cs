@@ -61,7 +61,7 @@ public sealed record VerificationView(
 public sealed record BackfillView(
     Guid BackfillId, string BatchExport, Guid BatchExportId, DateTimeOffset StartAt, DateTimeOffset EndAt, int Intervals, int IntervalsStarted,
     int IntervalsCompleted, int Parallel, bool Replace, string? State, string? Error, Guid RunId, string CreatedBy,
-    DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? FinishedAt)
+    DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? FinishedAt, bool NewestFirst)
 {
     /// <summary>The backfill itself.</summary>
     public Backfill ToBackfill() => new()
@@ -71,5 +71,6 @@ public sealed record BackfillView(
         Range = new DataInterval(StartAt, EndAt),
         Parallel = Parallel,
         Replace = Replace,
+        NewestFirst = NewestFirst,
     };
 }

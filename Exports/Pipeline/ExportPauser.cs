@@ -4,7 +4,7 @@ using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Pipeline;
 
-/// <summary>Pauses an export whose destination says that it wants no more.</summary>
+/// <summary>Pauses an export whose destination says that it wants no more, or that goes on failing.</summary>
 internal sealed class ExportPauser(BatchExportStore exports) : IDisposable
 {
     private const string Actor = "exporter";
@@ -28,8 +28,8 @@ internal sealed class ExportPauser(BatchExportStore exports) : IDisposable
         }
     }
 
-    // Whatever becomes of this attempt, it is paused, and once.
-    private async Task PauseAsync(Guid exportId, string note)
+    /// <summary>Pauses an export, once; whatever becomes of this attempt, and of who asks at the same time.</summary>
+    public async Task PauseAsync(Guid exportId, string note)
     {
         await _pausing.WaitAsync(CancellationToken.None).ConfigureAwait(false);
         try

@@ -11,6 +11,9 @@ internal sealed record ExportPlan(IReadOnlyList<DescribedColumn> Columns, IReadO
 {
     /// <summary>In which order the destination wants rows.</summary>
     public RowOrder RowOrder { get; init; }
+
+    /// <summary>About how many bytes the rows have in the source, uncompressed; null when there are none.</summary>
+    public long? ExpectedBytes { get; init; }
 }
 
 /// <summary>What all slices of a run have in common.</summary>

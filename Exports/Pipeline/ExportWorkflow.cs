@@ -9,22 +9,30 @@ namespace Exporter.Exports.Pipeline;
 /// The whole story of a batch export run. What it is to do and how it is cut is recorded before anything moves; each slice is
 /// a step that is committed once; what changed meanwhile is exported again; the end makes the run visible.
 /// </summary>
-internal sealed class ExportWorkflow(RunStore runs, RunPlanner planner, PlanningProgress progress, SliceRounds rounds, VerificationStore verifications)
+internal sealed class ExportWorkflow(
+    RunStore runs, RunPlanner planner, PlanningProgress progress, SliceRounds rounds, VerificationStore verifications, DayBudget budget,
+    FailureStore failures, FailureWatch watch)
     : IWorkflow<ExportInput, ExportOutput>
 {
     public async Task<ExportOutput> RunAsync(IWorkflowContext run, ExportInput input)
     {
         var order = await run.StepInTransactionAsync("begin", (step, transaction) => ErrorClassifier.SortedAsync(
             () => runs.BeginAsync(transaction, run.RunId, input, run.ScheduledFor, step.CancellationToken))).ConfigureAwait(false);
+        return await watch.WatchAsync(run, order, () => ExportAsync(run, order)).ConfigureAwait(false);
+    }
 
+    private async Task<ExportOutput> ExportAsync(IWorkflowContext run, RunOrder order)
+    {
         var plan = await run.StepAsync("plan", step => ErrorClassifier.SortedAsync(
             () => PlanAsync(step, order)), SliceRounds.OptionsFor(order.Interval)).ConfigureAwait(false);
-        await run.StepInTransactionAsync("record plan", async (step, transaction) =>
+        await run.StepInTransactionAsync("record plan", (step, transaction) => ErrorClassifier.SortedAsync(async () =>
         {
+            await budget.TakeAsync(
+                transaction, run.RunId, order.Export, plan.Slices.Sum(slice => slice.ExpectedRows), plan.ExpectedBytes, step.CancellationToken).ConfigureAwait(false);
             await runs.PlanAsync(transaction, run.RunId, plan.Slices, step.CancellationToken).ConfigureAwait(false);
             await runs.RecordOrderAsync(transaction, run.RunId, new RecordedOrder(order.Export, plan.Columns), step.CancellationToken).ConfigureAwait(false);
             return plan.Slices.Count;
-        }).ConfigureAwait(false);
+        })).ConfigureAwait(false);
         run.Log(LogLevel.Information, string.Create(
             CultureInfo.InvariantCulture, $"{order.Interval}: {plan.Slices.Sum(slice => slice.ExpectedRows)} rows in {plan.Slices.Count} slices."));
 
@@ -37,6 +45,7 @@ internal sealed class ExportWorkflow(RunStore runs, RunPlanner planner, Planning
         {
             var output = Output(plan, exported);
             await runs.FinishAsync(transaction, run.RunId, order.Export.Id, output.LateRows, step.CancellationToken).ConfigureAwait(false);
+            await failures.MendAsync(transaction, run.RunId, step.CancellationToken).ConfigureAwait(false);
             await verifications.StartLaterAsync(transaction, run.RunId, order.Export, step.CancellationToken).ConfigureAwait(false);
             return output;
         })).ConfigureAwait(false);

@@ -41,7 +41,7 @@ internal sealed class RunPlanner(ClickHouseSource source, SliceCounter counter)
             await HashAsync(interval, all[0].Rows).ConfigureAwait(false);
         }
 
-        return new ExportPlan(columns, SlicePlanner.Number(parts));
+        return new ExportPlan(columns, SlicePlanner.Number(parts)) { ExpectedBytes = (long)(parts.Sum(part => (double)part.Rows) * rowBytes) };
 
         // Each look is finer than the one before, also when all rows lie in one bucket and the piece is the whole range again.
         async Task CutAsync(DataInterval range, TimeSpan width)

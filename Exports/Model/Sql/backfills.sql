@@ -2,8 +2,8 @@
 
 -- name: InsertBackfill
 -- Index: backfill_pkey.
-insert into exports.backfill (backfill_id, batch_export_id, start_at, end_at, intervals, parallel, replace, run_id, created_by)
-values (@Id, @BatchExportId, @Start, @End, @Intervals, @Parallel, @Replace, @RunId, @CreatedBy)
+insert into exports.backfill (backfill_id, batch_export_id, start_at, end_at, intervals, parallel, replace, newest_first, run_id, created_by)
+values (@Id, @BatchExportId, @Start, @End, @Intervals, @Parallel, @Replace, @NewestFirst, @RunId, @CreatedBy)
 
 -- name: FindBackfill
 -- Index: backfill_pkey.

@@ -69,6 +69,16 @@ where (p.epoch, p.attempt) <= (excluded.epoch, excluded.attempt)
 update exports.run set planned_at = engine.clock(), planned_slices = @Slices, expected_rows = @ExpectedRows
 where run_id = @RunId and planned_at is null
 
+-- name: ExpectBytes
+-- Index: run_pkey.
+update exports.run set expected_bytes = @Bytes where run_id = @RunId
+
+-- name: PlannedToday
+-- Index: run_planned. What the other runs of the export have planned since midnight by UTC; the export is locked.
+select date_trunc('day', engine.clock(), 'UTC') as Date, coalesce(sum(expected_rows), 0)::bigint as Rows, coalesce(sum(expected_bytes), 0)::bigint as Bytes
+from exports.run
+where batch_export_id = @BatchExportId and planned_at >= date_trunc('day', engine.clock(), 'UTC') and run_id <> @RunId
+
 -- name: RecordOrder
 -- Index: run_pkey.
 update exports.run set plan = @Plan::jsonb where run_id = @RunId
