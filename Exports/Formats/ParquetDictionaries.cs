@@ -5,7 +5,7 @@ namespace Exporter.Exports.Formats;
 
 /// <summary>
 /// Which columns of a Parquet file want no dictionary: those whose values hardly repeat, such as ids and times. A dictionary of them is a
-/// second copy that the writer looks every value up in, a tenth of a worker's time for a file that is no smaller. Pure.
+/// second copy that the writer looks every value up in, for a file that is no smaller. Pure.
 /// </summary>
 internal static class ParquetDictionaries
 {
