@@ -45,7 +45,7 @@ public sealed class BackfillSteeringTests
         Assert.That(
             (await RunsAsync()).OrderBy(one => one.CreatedAt).Select(one => one.IntervalStart),
             Is.EqualTo(Enumerable.Range(0, 6).Select(hour => RunFixture.Start.AddHours(5 - hour))));
-        Assert.That(await _fixture.CompareAsync("concat(toString(count()), ' ', toString(uniqExact(id)))"), Is.EqualTo(($"{Rows} {Rows}\n", $"{Rows} {Rows}\n")));
+        Assert.That(await _fixture.CompareAsync("concat(toString(count()), ' ', toString(uniqExact(id)))"), Is.EqualTo(($"{Rows} {Rows}", $"{Rows} {Rows}")));
         Assert.That(
             await _fixture.Database.ScalarAsync<string>("select string_agg(action, ' ' order by audit_id) from exports.audit_log where kind = 'backfill'"),
             Is.EqualTo("create pause resume"));

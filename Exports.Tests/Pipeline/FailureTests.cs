@@ -27,7 +27,10 @@ public sealed class FailureTests
         var export = RunFixture.Export();
         export = export with
         {
-            Paused = false, Note = null, Model = export.Model with { Filter = "no_such_column = 1" }, Settings = export.Settings with { PauseAfterFailures = 2 },
+            Paused = false,
+            Note = null,
+            Model = export.Model with { Filter = "no_such_column = 1" },
+            Settings = export.Settings with { PauseAfterFailures = 2 },
         };
         var first = await _fixture.RunAsync(export);
         Assert.That((first.State, (await ExportAsync()).Paused), Is.EqualTo(("failed", false)), "once is not again and again");
