@@ -45,4 +45,23 @@ public sealed class UserErrorException(string setting, string message, string ad
 
     /// <summary>What to do.</summary>
     public string Advice { get; } = advice;
+
+    /// <summary>Why it cannot be. Default <see cref="UserErrorReason.Refused"/>.</summary>
+    public UserErrorReason Reason { get; init; }
+}
+
+/// <summary>Why something that was asked for cannot be.</summary>
+public enum UserErrorReason
+{
+    /// <summary>It was not asked for rightly.</summary>
+    Refused,
+
+    /// <summary>There is nothing of this name or id.</summary>
+    NotFound,
+
+    /// <summary>What is there stands in the way.</summary>
+    Conflict,
+
+    /// <summary>Somebody has changed it since it was read.</summary>
+    Changed,
 }
