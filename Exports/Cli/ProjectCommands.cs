@@ -1,5 +1,4 @@
 using System.CommandLine;
-using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Cli;
 

@@ -73,7 +73,7 @@ public sealed class BackfillStore(NpgsqlDataSource data, EngineClient engine, Ru
     /// <exception cref="UserErrorException">There is none of this id.</exception>
     public async Task<BackfillView> GetAsync(Guid id, CancellationToken cancellationToken = default) =>
         await _database.ViewAsync<BackfillView>("FindBackfill", new { Id = id }, cancellationToken).ConfigureAwait(false)
-            ?? throw new UserErrorException("backfill", $"There is no backfill {id}.", "See `exporter backfill list`.") { Reason = UserErrorReason.NotFound };
+            ?? throw new UserErrorException("backfill", $"There is no backfill {id}.", "See `exporter backfill list`.", reason: UserErrorReason.NotFound);
 
     /// <summary>Backfills, the newest first.</summary>
     public Task<IReadOnlyList<BackfillView>> ListAsync(BackfillFilter filter, CancellationToken cancellationToken = default)

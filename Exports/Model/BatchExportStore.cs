@@ -41,7 +41,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
                 catch (PostgresException error) when (error.ConstraintName == "batch_export_name")
                 {
                     throw new UserErrorException(
-                        "name", $"There is a batch export named \"{export.Name}\" already.", "Choose another name, or delete that one first.", error) { Reason = UserErrorReason.Conflict };
+                        "name", $"There is a batch export named \"{export.Name}\" already.", "Choose another name, or delete that one first.", error, reason: UserErrorReason.Conflict);
                 }
 
                 await schedules.PutAsync(ScheduleOf(export), new ExportInput { BatchExportId = export.Id }, transaction, cancellationToken).ConfigureAwait(false);
@@ -198,7 +198,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
     }
 
     internal static UserErrorException Unknown(string name) => new(
-        "batch_export", $"There is no batch export named \"{name}\".", "See `exporter export list`, or create it with `exporter export create`.") { Reason = UserErrorReason.NotFound };
+        "batch_export", $"There is no batch export named \"{name}\".", "See `exporter export list`, or create it with `exporter export create`.", reason: UserErrorReason.NotFound);
 
     private static Schedule ScheduleOf(BatchExport export) => new()
     {
@@ -248,7 +248,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
         if (edit.UnchangedSince is { } read && read != before.UpdatedAt)
         {
             throw new UserErrorException(
-                "updated_at", $"Somebody has changed {before.Name} at {before.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.") { Reason = UserErrorReason.Changed };
+                "updated_at", $"Somebody has changed {before.Name} at {before.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.", reason: UserErrorReason.Changed);
         }
     }
 
@@ -262,7 +262,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
             return new UserErrorException(
                 "cursor_column",
                 $"{before.Name} has runs, whose intervals are ranges of {before.Model.CursorColumn}, so its cursor column cannot become {edited.Model.CursorColumn}.",
-                Advice) { Reason = UserErrorReason.Conflict };
+                Advice, reason: UserErrorReason.Conflict);
         }
 
         return edited.Model.Table != before.Model.Table && await AnswersAsync("HasRuns").ConfigureAwait(false) && await AnswersAsync("LiesByTable").ConfigureAwait(false)

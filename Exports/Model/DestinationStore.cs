@@ -37,7 +37,7 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec, 
                 catch (PostgresException error) when (error.ConstraintName == "destination_name")
                 {
                     throw new UserErrorException(
-                        "name", $"There is a destination named \"{destination.Name}\" already.", "Choose another name, or delete that one first.", error) { Reason = UserErrorReason.Conflict };
+                        "name", $"There is a destination named \"{destination.Name}\" already.", "Choose another name, or delete that one first.", error, reason: UserErrorReason.Conflict);
                 }
                 catch (PostgresException error) when (error.ConstraintName == "destination_project_fkey")
                 {
@@ -72,7 +72,7 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec, 
                 if (edit.UnchangedSince is { } read && read != view.UpdatedAt)
                 {
                     throw new UserErrorException(
-                        "updated_at", $"Somebody has changed {name} at {view.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.") { Reason = UserErrorReason.Changed };
+                        "updated_at", $"Somebody has changed {name} at {view.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.", reason: UserErrorReason.Changed);
                 }
 
                 var before = Read((await _database.FirstAsync<DestinationRow>(transaction, "LoadDestination", new { Id = id }, cancellationToken).ConfigureAwait(false))!);
@@ -84,7 +84,7 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec, 
                     throw new UserErrorException(
                         place.Name,
                         $"Rows were exported to {name}, and {place.Name} says where they lie.",
-                        "Make another destination and duplicate its exports; or, when what was exported was moved there, say so with --moved.") { Reason = UserErrorReason.Conflict };
+                        "Make another destination and duplicate its exports; or, when what was exported was moved there, say so with --moved.", reason: UserErrorReason.Conflict);
                 }
 
                 await _database.ExecuteAsync(transaction, "UpdateDestination", Row(edited), cancellationToken).ConfigureAwait(false);
@@ -139,7 +139,7 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec, 
                 if (await _database.FirstAsync<string>(transaction, "ExportsOfDestination", new { Id = id }, cancellationToken).ConfigureAwait(false) is { } export)
                 {
                     throw new UserErrorException(
-                        "name", $"Batch export \"{export}\" goes to destination \"{name}\".", $"Delete that export first: exporter export delete {export}") { Reason = UserErrorReason.Conflict };
+                        "name", $"Batch export \"{export}\" goes to destination \"{name}\".", $"Delete that export first: exporter export delete {export}", reason: UserErrorReason.Conflict);
                 }
 
                 var before = await FindAsync(transaction, name, cancellationToken).ConfigureAwait(false);
@@ -168,7 +168,7 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec, 
     }
 
     internal static UserErrorException Unknown(string name) => new(
-        "destination", $"There is no destination named \"{name}\".", "See `exporter destination list`, or create it with `exporter destination create`.") { Reason = UserErrorReason.NotFound };
+        "destination", $"There is no destination named \"{name}\".", "See `exporter destination list`, or create it with `exporter destination create`.", reason: UserErrorReason.NotFound);
 
     private static DestinationSetting? MovedPlace(Destination before, Destination after) => DestinationKinds.Get(before.Kind).Settings.FirstOrDefault(
         setting => setting.Place && !JsonNode.DeepEquals(before.Settings[setting.Name], after.Settings[setting.Name]));

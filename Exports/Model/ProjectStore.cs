@@ -24,7 +24,7 @@ public sealed class ProjectStore(NpgsqlDataSource data)
             async transaction =>
             {
                 var id = await _database.FirstAsync<Guid?>(transaction, "InsertProject", new { Name = name, Actor = actor }, cancellationToken).ConfigureAwait(false)
-                    ?? throw new UserErrorException("name", $"There is a project named \"{name}\" already.", "Choose another name.") { Reason = UserErrorReason.Conflict };
+                    ?? throw new UserErrorException("name", $"There is a project named \"{name}\" already.", "Choose another name.", reason: UserErrorReason.Conflict);
                 var created = (await _database.ViewAsync<ProjectView>(transaction, "FindProject", new { Name = name }, cancellationToken).ConfigureAwait(false))!;
                 await AuditLog.WriteAsync(
                     transaction,
@@ -49,10 +49,7 @@ public sealed class ProjectStore(NpgsqlDataSource data)
     public async Task DeleteAsync(string name, string actor, CancellationToken cancellationToken = default)
     {
         var before = await GetAsync(name, cancellationToken).ConfigureAwait(false);
-        var refused = new UserErrorException("project", $"Project {name} cannot be deleted: {(name == Default ? "it is always there" : "it has, or had, destinations")}.", "Leave it.")
-        {
-            Reason = UserErrorReason.Conflict,
-        };
+        var refused = new UserErrorException("project", $"Project {name} cannot be deleted: {(name == Default ? "it is always there" : "it has, or had, destinations")}.", "Leave it.", reason: UserErrorReason.Conflict);
         if (name == Default)
         {
             throw refused;
@@ -79,8 +76,5 @@ public sealed class ProjectStore(NpgsqlDataSource data)
     }
 
     internal static UserErrorException Unknown(string name, Exception? inner = null) => new(
-        "project", $"There is no project named \"{name}\".", "See `exporter project list`, or create it with `exporter project create`.", inner)
-    {
-        Reason = UserErrorReason.NotFound,
-    };
+        "project", $"There is no project named \"{name}\".", "See `exporter project list`, or create it with `exporter project create`.", inner, reason: UserErrorReason.NotFound);
 }

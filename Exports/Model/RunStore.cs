@@ -215,7 +215,7 @@ public sealed class RunStore(NpgsqlDataSource data)
     /// <exception cref="UserErrorException">There is no such run.</exception>
     public async Task<RunView> GetAsync(Guid runId, CancellationToken cancellationToken = default) =>
         await _database.ViewAsync<RunView>("FindRun", new { RunId = runId }, cancellationToken).ConfigureAwait(false)
-            ?? throw new UserErrorException("run", $"There is no batch export run {runId}.", "See `exporter run list`.") { Reason = UserErrorReason.NotFound };
+            ?? throw new UserErrorException("run", $"There is no batch export run {runId}.", "See `exporter run list`.", reason: UserErrorReason.NotFound);
 
     /// <summary>Runs, the newest first.</summary>
     public Task<IReadOnlyList<RunView>> ListAsync(RunFilter filter, CancellationToken cancellationToken = default) =>
@@ -295,14 +295,14 @@ public sealed class RunStore(NpgsqlDataSource data)
             return new Obstacle(Passes: true, new UserErrorException(
                 "interval",
                 $"Run {other.RunId} is exporting {other.ToInterval()}, so {interval} cannot be exported now.",
-                "Wait until it has ended, or cancel it.") { Reason = UserErrorReason.Conflict });
+                "Wait until it has ended, or cancel it.", reason: UserErrorReason.Conflict));
         }
 
         return await _database.FirstAsync<IntervalRow>(transaction, "OverlappingVerification", parameters, cancellationToken).ConfigureAwait(false) is { } look
             ? new Obstacle(Passes: true, new UserErrorException(
                 "interval",
                 $"Verification {look.RunId} is looking at {look.ToInterval()}, so {interval} cannot be exported now.",
-                "Wait until it has ended, or cancel it with `exporter run cancel`.") { Reason = UserErrorReason.Conflict })
+                "Wait until it has ended, or cancel it with `exporter run cancel`.", reason: UserErrorReason.Conflict))
             : await FindCoverageAsync(transaction, runId, batchExportId, interval, cancellationToken).ConfigureAwait(false);
     }
 
@@ -314,7 +314,7 @@ public sealed class RunStore(NpgsqlDataSource data)
             ? new Obstacle(Passes: false, new UserErrorException(
                 "interval",
                 $"{covered.ToInterval()} was exported by run {covered.RunId} and overlaps {interval} in part, so rows would be there twice.",
-                "Export exactly that interval again, or one that does not touch it.") { Reason = UserErrorReason.Conflict })
+                "Export exactly that interval again, or one that does not touch it.", reason: UserErrorReason.Conflict))
             : null;
     }
 
