@@ -37,7 +37,12 @@ internal sealed class BenchWorker : IAsyncDisposable
         _control = new RunControl(_data, _engine, _runs);
     }
 
-    public static async Task<BenchWorker> StartAsync(LocalPostgres postgres, LocalClickHouse clickHouse, string folder)
+    /// <param name="postgres">Where its database is made.</param>
+    /// <param name="clickHouse">Its source.</param>
+    /// <param name="folder">Where it starts.</param>
+    /// <param name="variables">Further variables of its environment. Default none.</param>
+    public static async Task<BenchWorker> StartAsync(
+        LocalPostgres postgres, LocalClickHouse clickHouse, string folder, IReadOnlyDictionary<string, string?>? variables = null)
     {
         var worker = new BenchWorker(clickHouse, await postgres.CreateDatabaseAsync("bench" + Guid.NewGuid().ToString("N")));
         await ExportSchema.MigrateAsync(worker._data.ConnectionString);
@@ -46,7 +51,7 @@ internal sealed class BenchWorker : IAsyncDisposable
             ["EXPORTER_POSTGRES"] = worker._data.ConnectionString,
             ["EXPORTER_CLICKHOUSE"] = clickHouse.ConnectionString,
             ["EXPORTER_ENCRYPTION_KEY"] = worker._key,
-        }).Start(new CliCall(), "worker");
+        }).Start(new CliCall { Environment = new(variables ?? new Dictionary<string, string?>()) }, "worker");
         return worker;
     }
 
@@ -54,7 +59,8 @@ internal sealed class BenchWorker : IAsyncDisposable
     /// <param name="interval">Whole days.</param>
     /// <param name="destination">Makes a new one for each export.</param>
     /// <param name="times">How many exports of it at once, to destinations of their own.</param>
-    public async Task<Pace> ExportAsync(DataInterval interval, Func<Task<Destination>> destination, int times = 1)
+    /// <param name="format">Of the files. Default as it is.</param>
+    public async Task<Pace> ExportAsync(DataInterval interval, Func<Task<Destination>> destination, int times = 1, FormatOptions? format = null)
     {
         var exports = new List<BatchExportView>();
         for (var i = 0; i < times; i++)
@@ -64,7 +70,7 @@ internal sealed class BenchWorker : IAsyncDisposable
             exports.Add(await _exports.CreateAsync(
                 new BatchExport
                 {
-                    Name = name, DestinationId = Guid.Empty, Schedule = new ExportSchedule { Every = TimeSpan.FromHours(1) }, Paused = true, Note = "bench",
+                    Name = name, DestinationId = Guid.Empty, Schedule = new ExportSchedule { Every = TimeSpan.FromHours(1) }, Paused = true, Note = "bench", Format = format ?? new FormatOptions(),
                     Model = new SourceModel { Table = BenchTable.Name, CursorColumn = "timestamp", KeyColumns = ["timestamp", "uuid"] },
                 },
                 name,

@@ -38,11 +38,11 @@ internal sealed class ExportBench : IAsyncDisposable
         _files = BenchTargets.Files(_folder);
     }
 
-    /// <summary>Options: rows=N (200000), repeat=N (3), works=pace,s3,two,large,memory (all).</summary>
+    /// <summary>Options: rows=N (200000), repeat=N (3), works=pace,s3,two,large,memory (all these), tried; tried=WORDS only such settings.</summary>
     /// <returns>0 when every bar is met, 1 when one is missed, 2 for a wrong option.</returns>
     public static async Task<int> RunAsync(string[] options)
     {
-        var (rows, repetitions, works) = (200_000L, 3, new HashSet<string>(StringComparer.Ordinal));
+        var (rows, repetitions, works, tried) = (200_000L, 3, new HashSet<string>(StringComparer.Ordinal), new List<string>());
         foreach (var option in options.Where(option => !option.EndsWith('=')))
         {
             switch (option.Split('='))
@@ -54,8 +54,12 @@ internal sealed class ExportBench : IAsyncDisposable
                 case ["works", var list]:
                     works.UnionWith(list.Split(','));
                     break;
+                case ["tried", var list]:
+                    works.Add("tried");
+                    tried.AddRange(list.Split(','));
+                    break;
                 default:
-                    await Console.Error.WriteLineAsync($"\"{option}\" is no option: rows=N of at least 1000, repeat=N, works=pace,s3,two,large,memory.");
+                    await Console.Error.WriteLineAsync($"\"{option}\" is no option: rows=N of at least 1000, repeat=N, works=pace,s3,two,large,memory,tried, tried=WORDS.");
                     return 2;
             }
         }
@@ -63,7 +67,7 @@ internal sealed class ExportBench : IAsyncDisposable
         await using var postgres = await LocalPostgres.StartAsync(new LocalPostgresOptions { Durable = true });
         await using var clickHouse = await LocalClickHouse.StartAsync();
         await using var bench = new ExportBench(postgres, clickHouse, rows, repetitions);
-        return await bench.RunAsync(works);
+        return await bench.RunAsync(works, tried);
     }
 
     public ValueTask DisposeAsync()
@@ -72,7 +76,7 @@ internal sealed class ExportBench : IAsyncDisposable
         return ValueTask.CompletedTask;
     }
 
-    private async Task<int> RunAsync(HashSet<string> works)
+    private async Task<int> RunAsync(HashSet<string> works, IReadOnlyCollection<string> tried)
     {
         bool Asked(string work) => works.Count == 0 || works.Contains(work);
         await _table.FillAsync(1);
@@ -87,6 +91,11 @@ internal sealed class ExportBench : IAsyncDisposable
         if (Asked("two"))
         {
             await TwoAsync();
+        }
+
+        if (works.Contains("tried"))
+        {
+            await new TriedSettings(_postgres, _clickHouse, _folder, _files).RunAsync(tried, _repetitions, Add);
         }
 
         if (Asked("large") || Asked("memory"))

@@ -88,9 +88,9 @@ public sealed class ExportChaosTests
         await database.Engine.ResultAsync<JsonObject>(runId, deadline.Token);
         await clickHouse.ExecuteAsync("SYSTEM FLUSH LOGS query_log");
         var read = double.Parse(
-            await clickHouse.ExecuteAsync($"SELECT sum(read_rows) FROM system.query_log WHERE type != 'QueryStart' AND query_id LIKE 'exporter-{runId:N}-%' AND query_id NOT LIKE '%-plan-%'"), CultureInfo.InvariantCulture);
+            await clickHouse.ExecuteAsync($"SELECT sum(read_rows) FROM system.query_log WHERE type != 'QueryStart' AND match(query_id, '^exporter-{runId:N}-[0-9]')"), CultureInfo.InvariantCulture);
         var useful = double.Parse(
-            await clickHouse.ExecuteAsync($"SELECT sum(r) FROM (SELECT max(read_rows) AS r FROM system.query_log WHERE type = 'QueryFinish' AND query_id LIKE 'exporter-{runId:N}-%' AND query_id NOT LIKE '%-plan-%' GROUP BY splitByChar('-', query_id)[3])"), CultureInfo.InvariantCulture);
+            await clickHouse.ExecuteAsync($"SELECT sum(r) FROM (SELECT max(read_rows) AS r FROM system.query_log WHERE type = 'QueryFinish' AND match(query_id, '^exporter-{runId:N}-[0-9]') GROUP BY splitByChar('-', query_id)[3])"), CultureInfo.InvariantCulture);
         var run = await database.Runs.GetAsync(runId);
         var lost = await database.ScalarAsync<long>("select count(*) from exports.slice_attempts where state = 'lost'");
         TestContext.Out.WriteLine(string.Create(

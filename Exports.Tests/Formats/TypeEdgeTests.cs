@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Apache.Arrow;
 using Exporter.Exports.Model;
 using Exporter.Exports.Sources;
@@ -66,6 +67,29 @@ public sealed class TypeEdgeTests
         using var file = FormatFile.Of(options, values.Batches[0].Schema, values.Batches);
         var wrong = await WrongAsync(values, file, await StructureAsync(values), values.Columns);
         Assert.That(wrong, Is.Empty);
+    }
+
+    // In CSV they are JSON text, which ClickHouse does not read there as what it is.
+    [Test]
+    public async Task Nested_values_are_the_same_JSON_in_CSV_as_in_JSON_Lines()
+    {
+        string[] edges = [.. Edges.Where(ReadsOnlyInJson)];
+        Assert.That(edges, Has.Length.GreaterThan(15));
+        using var values = await SourceValues.OneRowAsync(edges);
+        using var csv = FormatFile.Of(new FormatOptions { Format = FileFormat.Csv, CsvNull = "\\N" }, values.Batches[0].Schema, values.Batches);
+        using var lines = FormatFile.Of(new FormatOptions { Format = FileFormat.JsonLines, Compression = Compression.None }, values.Batches[0].Schema, values.Batches);
+        var structure = string.Join(", ", edges.Select((_, at) => $"{SourceValues.Name(at)} Nullable(String)"));
+        var names = string.Join(", ", edges.Select((_, at) => SourceValues.Name(at)));
+        using var fields = JsonDocument.Parse(await values.Server.ExecuteAsync($"SELECT {names} FROM {csv.ClickHouseTable(structure)} FORMAT JSONCompactEachRow"));
+        using var row = JsonDocument.Parse(lines.Bytes);
+        Assert.That(
+            fields.RootElement.EnumerateArray().Select(field => field.GetString()),
+            Is.EqualTo(edges.Select((_, at) => row.RootElement.GetProperty(SourceValues.Name(at))).Select(value => value.ValueKind switch
+            {
+                JsonValueKind.String => value.GetString(),
+                JsonValueKind.Null => null,
+                _ => value.GetRawText(),
+            })));
     }
 
     [Test]

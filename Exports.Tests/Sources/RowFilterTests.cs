@@ -125,6 +125,21 @@ internal sealed class RowFilterTests
     public async Task A_column_that_is_null_has_no_properties_and_no_text(string condition, int rows) =>
         Assert.That(await CountAsync(Model with { Where = [ConditionText.Condition(condition)] }), Is.EqualTo(rows));
 
+    // Keys that differ in their last digit are one double.
+    [TestCase("p.k greater 9007199254741042", 49)]
+    [TestCase("p.k less_or_equal 9007199254741043", 52)]
+    [TestCase("p.k greater_or_equal 9007199254741091", 1)]
+    [TestCase("p.minus less -9007199254741089", 2)]
+    [TestCase("p.part greater 98", 2)]
+    public async Task Whole_numbers_are_compared_to_their_last_digit(string condition, int rows) => Assert.That(
+        await CountAsync(Model with
+        {
+            Table = null,
+            Query = $"SELECT ts, id, concat('{{\"k\":', toString(9007199254740992 + id), ',\"minus\":-', toString(9007199254740992 + id), ',\"part\":', toString(id), '.5}}') AS p FROM {_table}",
+            Where = [ConditionText.Condition(condition)],
+        }),
+        Is.EqualTo(rows));
+
     [Test]
     public async Task All_conditions_hold_together()
     {

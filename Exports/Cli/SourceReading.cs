@@ -1,5 +1,6 @@
 using System.Globalization;
 using Exporter.Exports.Destinations;
+using Exporter.Exports.Pipeline;
 using Exporter.Exports.Sources;
 
 namespace Exporter.Exports.Cli;
@@ -20,7 +21,7 @@ internal sealed class SourceReading : IDisposable
 
     public SourceReading(Session session, Guid runId)
     {
-        _prefix = $"exporter-{runId:N}-";
+        _prefix = QueryNames.Prefix(runId);
         try
         {
             _source = session.Settings.Find("clickhouse") is null ? null : session.OpenSource();
@@ -45,7 +46,7 @@ internal sealed class SourceReading : IDisposable
             using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             patience.CancelAfter(Patience);
             var reading = await _source.ProgressOfAllAsync(_prefix, patience.Token).ConfigureAwait(false);
-            _text = Text([.. reading.Where(one => !one.QueryId.StartsWith(_prefix + "plan-", StringComparison.Ordinal))]);
+            _text = Text([.. reading.Where(one => QueryNames.IsOfSlice(one.QueryId, _prefix))]);
         }
         catch (Exception error) when (!cancellationToken.IsCancellationRequested && (error is OperationCanceledException || SourceErrors.Classify(error) is not null))
         {

@@ -23,7 +23,8 @@ public sealed record FormatOptions
     /// <summary>Whether Parquet names the least and the greatest value of each column of a row group. Default true.</summary>
     public bool Statistics { get; init; } = true;
 
-    /// <summary>Whether Parquet writes values that repeat once, in a dictionary, where that is smaller. Default true.</summary>
+    /// <summary>Whether Parquet writes values that repeat once, in a dictionary, where that is smaller: not in columns whose first values hardly
+    /// repeat. Default true.</summary>
     public bool Dictionary { get; init; } = true;
 
     /// <summary>What becomes of Map, Tuple and Nested. Default nested values of the format, where destination and format have them.</summary>

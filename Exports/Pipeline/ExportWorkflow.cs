@@ -49,7 +49,7 @@ internal sealed class ExportWorkflow(RunStore runs, RunPlanner planner, Planning
             ? null
             : await runs.WrittenRowBytesAsync(order.Export, step.CancellationToken).ConfigureAwait(false);
         var plan = await progress.WhileAsync(
-            step, () => planner.PlanAsync(order.Export, order.Interval, writtenRowBytes, step.CancellationToken)).ConfigureAwait(false);
+            step, order.Export.Name, () => planner.PlanAsync(order.Export, order.Interval, writtenRowBytes, step.CancellationToken)).ConfigureAwait(false);
         return plan with { RowOrder = destination.Order };
     }
 

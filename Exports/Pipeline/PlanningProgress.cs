@@ -14,9 +14,9 @@ internal sealed class PlanningProgress(ClickHouseSource source, RunStore runs, T
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     /// <summary>Plans, and gives signs of life; queries of <paramref name="plan"/> are named after run and attempt.</summary>
-    public async Task<T> WhileAsync<T>(IStepContext step, Func<Task<T>> plan)
+    public async Task<T> WhileAsync<T>(IStepContext step, string export, Func<Task<T>> plan)
     {
-        using var watch = QueryWatch.Begin($"exporter-{step.RunId:N}-plan-{step.FencingToken}-{step.Attempt}-");
+        using var watch = QueryNames.Watch(step, export, "plan");
         var planning = plan();
         var writing = WriteAsync(step, watch, planning);
         try

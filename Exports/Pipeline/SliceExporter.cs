@@ -1,4 +1,4 @@
-using System.Text.Json;
+using System.Globalization;
 using System.Threading.Channels;
 using Apache.Arrow;
 using Exporter.Engine.Observability;
@@ -33,6 +33,7 @@ internal sealed class SliceExporter(
         }
 
         using var lane = await lanes.TakeAsync(step).ConfigureAwait(false);
+        using var counting = QueryNames.Watch(step, work.Order.Export.Name, string.Create(CultureInfo.InvariantCulture, $"split-{slice.Number}"));
         var id = new AttemptId(work.RunId, slice.Number, step.RunId, step.FencingToken, step.Attempt);
         try
         {
@@ -156,15 +157,11 @@ internal sealed class SliceExporter(
     private async Task<SourceReader> OpenAsync(IStepContext step, RunWork work, Slice slice, IDestination destination, CancellationToken stop)
     {
         var order = work.Order;
-        var queryId = $"exporter-{step.RunId:N}-{slice.Number}-{step.FencingToken}-{step.Attempt}";
-        var comment = JsonSerializer.Serialize(new
-        {
-            export = order.Export.Name, run = step.RunId, slice = slice.Number, attempt = step.Attempt, epoch = step.FencingToken,
-        });
         var nested = destination.TakesNestedValues && order.Export.Format.Nested == NestedValues.Native;
         var rows = QueryBuilder.Rows(order.Export.Model, work.Columns, slice, keyHash: true, nested: nested);
         var query = work.InPieces ? QueryBuilder.InOrder(rows, order.Export.Model, work.Columns) : rows;
-        return await Heartbeats.WhileAsync(step, source.ReadAsync(query, queryId, comment, stop)).ConfigureAwait(false);
+        var (id, comment) = QueryNames.OfSlice(step, order.Export.Name, slice.Number);
+        return await Heartbeats.WhileAsync(step, source.ReadAsync(query, id, comment, stop)).ConfigureAwait(false);
     }
 
     private async Task MoveAsync(IStepContext step, SourceReader reader, RowGate gate, ISliceSink sink, SliceAttempt attempt, CancellationTokenSource stop)

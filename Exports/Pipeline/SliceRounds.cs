@@ -68,6 +68,7 @@ internal sealed class SliceRounds(SliceExporter exporter, SliceCounter counter, 
             }
 
             var slices = exported.Select(one => one.Slice).ToList();
+            using var watch = QueryNames.Watch(step, work.Order.Export.Name, string.Create(CultureInfo.InvariantCulture, $"compare-{step.Place}"));
             var counts = await Heartbeats.WhileAsync(
                 step, counter.NowAsync(work.Order.Export.Model, slices, step.CancellationToken)).ConfigureAwait(false);
             IReadOnlyList<Slice> now = [.. slices.Zip(counts, (slice, count) => slice with { ExpectedRows = count.Rows, ExpectedKeyHash = count.KeyHash })];

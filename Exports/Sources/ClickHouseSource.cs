@@ -141,7 +141,7 @@ internal sealed class ClickHouseSource : IDisposable
     /// <param name="comment">What stands in <c>system.query_log.log_comment</c>.</param>
     /// <param name="cancellationToken">Kills the query.</param>
     public Task<SourceReader> ReadAsync(SourceQuery query, string queryId, string comment, CancellationToken cancellationToken) =>
-        OnHostAsync(query, (host, token) => ReadAsync(host, query, queryId, comment, token), cancellationToken);
+        OnHostAsync(query, (host, token) => ReadAsync(host, query, new QueryName(queryId, comment), token), cancellationToken);
 
     /// <summary>How far a query is that this source has started; null when it does not run.</summary>
     public async Task<QueryProgress?> ProgressAsync(string queryId, CancellationToken cancellationToken) =>
@@ -168,16 +168,15 @@ internal sealed class ClickHouseSource : IDisposable
         return found;
     }
 
-    private async Task<SourceReader> ReadAsync(SourceHost host, SourceQuery query, string queryId, string comment, CancellationToken cancellationToken)
+    private async Task<SourceReader> ReadAsync(SourceHost host, SourceQuery query, QueryName name, CancellationToken cancellationToken)
     {
         await host.Slots.WaitAsync(cancellationToken).ConfigureAwait(false);
-        _running[queryId] = host;
-        var kill = () => KillAsync(host, queryId);
+        _running[name.Id] = host;
         try
         {
-            var stream = await StartAsync(host, query, queryId, comment, kill, cancellationToken).ConfigureAwait(false);
+            var stream = await KilledAtTheEndAsync(host, name, () => StartAsync(host, query, name, cancellationToken), cancellationToken).ConfigureAwait(false);
             return await SourceReader.OpenAsync(
-                new TailStream(stream, _options.IdleTimeout, _time, Ended), kill, cancellationToken).ConfigureAwait(false);
+                new TailStream(stream, _options.IdleTimeout, _time, Ended), () => KillAsync(host, name.Id), cancellationToken).ConfigureAwait(false);
         }
         catch
         {
@@ -188,29 +187,32 @@ internal sealed class ClickHouseSource : IDisposable
         // Once, though a reader that cannot be opened closes its stream before it throws.
         void Ended()
         {
-            if (_running.TryRemove(queryId, out _))
+            if (_running.TryRemove(name.Id, out _))
             {
                 host.Slots.Release();
             }
         }
     }
 
-    private async Task<Stream> StartAsync(
-        SourceHost host, SourceQuery query, string queryId, string comment, Func<Task> kill, CancellationToken cancellationToken)
+    private async Task<Stream> StartAsync(SourceHost host, SourceQuery query, QueryName name, CancellationToken cancellationToken)
+    {
+        using var connection = new ClickHouseConnection(host.Settings);
+        using var command = Command(connection, query with { Sql = query.Sql + "\nFORMAT ArrowStream" }, name);
+        command.CustomSettings.TryAdd("max_block_size", MostBatchRows);
+        var result = await command.ExecuteRawResultAsync(cancellationToken).ConfigureAwait(false);
+        return await result.ReadAsStreamAsync().ConfigureAwait(false);
+    }
+
+    // ClickHouse notices that nobody listens any more only where nothing stands between, and when it next has something to say.
+    private async Task<T> KilledAtTheEndAsync<T>(SourceHost host, QueryName name, Func<Task<T>> ask, CancellationToken cancellationToken)
     {
         try
         {
-            using var connection = new ClickHouseConnection(host.Settings);
-            using var command = Command(connection, query with { Sql = query.Sql + "\nFORMAT ArrowStream" });
-            command.QueryId = queryId;
-            command.CustomSettings["log_comment"] = comment;
-            command.CustomSettings.TryAdd("max_block_size", MostBatchRows);
-            var result = await command.ExecuteRawResultAsync(cancellationToken).ConfigureAwait(false);
-            return await result.ReadAsStreamAsync().ConfigureAwait(false);
+            return await ask().ConfigureAwait(false);
         }
         catch (Exception error) when (error is OperationCanceledException or TimeoutException)
         {
-            await kill().ConfigureAwait(false);
+            await KillAsync(host, name.Id).ConfigureAwait(false);
             if (!cancellationToken.IsCancellationRequested)
             {
                 // HttpClient's timeout looks like a cancellation, which nobody asked for.
@@ -225,20 +227,22 @@ internal sealed class ClickHouseSource : IDisposable
         }
     }
 
-    private ClickHouseCommand Command(ClickHouseConnection connection, SourceQuery query)
+    private ClickHouseCommand Command(ClickHouseConnection connection, SourceQuery query, QueryName name)
     {
         var command = connection.CreateCommand(query.Sql);
-        foreach (var (name, value) in query.Parameters)
+        command.QueryId = name.Id;
+        foreach (var (parameter, value) in query.Parameters)
         {
             // As ClickHouse's HTTP interface takes them: the type stands in the query.
-            command.CustomSettings["param_" + name] = value;
+            command.CustomSettings["param_" + parameter] = value;
         }
 
-        foreach (var (name, value) in QuerySettings.Of(_options))
+        foreach (var (setting, value) in QuerySettings.Of(_options))
         {
-            command.CustomSettings[name] = value;
+            command.CustomSettings[setting] = value;
         }
 
+        command.CustomSettings["log_comment"] = name.Comment;
         return command;
     }
 
@@ -250,7 +254,9 @@ internal sealed class ClickHouseSource : IDisposable
             await host.Slots.WaitAsync(token).ConfigureAwait(false);
             try
             {
-                return await TextsAsync(host, query, QueryWatch.Current, token).ConfigureAwait(false);
+                var watch = QueryWatch.Current;
+                var name = watch?.Next() ?? QueryName.Next();
+                return await KilledAtTheEndAsync(host, name, () => TextsAsync(host, query, name, watch, token), token).ConfigureAwait(false);
             }
             finally
             {
@@ -267,40 +273,39 @@ internal sealed class ClickHouseSource : IDisposable
         },
         cancellationToken);
 
-    private Task<List<string[]>> TextsAsync(SourceHost host, SourceQuery query, CancellationToken cancellationToken) =>
-        TextsAsync(host, query, watch: null, cancellationToken);
-
-    private async Task<List<string[]>> TextsAsync(SourceHost host, SourceQuery query, QueryWatch? watch, CancellationToken cancellationToken)
+    // Questions about hosts and queries, which are answered at once or not at all.
+    private async Task<List<string[]>> TextsAsync(SourceHost host, SourceQuery query, CancellationToken cancellationToken)
     {
         try
         {
-            using var connection = new ClickHouseConnection(host.Settings);
-            using var command = Command(connection, query);
-            if (watch is not null)
-            {
-                command.QueryId = watch.NextId();
-            }
-
-            using var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
-            var rows = new List<string[]>();
-            while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
-            {
-                var row = new string[reader.FieldCount];
-                for (var i = 0; i < row.Length; i++)
-                {
-                    row[i] = Convert.ToString(reader.GetValue(i), CultureInfo.InvariantCulture) ?? "";
-                }
-
-                rows.Add(row);
-            }
-
-            watch?.Add(command.QueryStats);
-            return rows;
+            return await TextsAsync(host, query, QueryName.Next(), watch: null, cancellationToken).ConfigureAwait(false);
         }
         catch (ClickHouseServerException error)
         {
             throw Failed(error);
         }
+    }
+
+    private async Task<List<string[]>> TextsAsync(
+        SourceHost host, SourceQuery query, QueryName name, QueryWatch? watch, CancellationToken cancellationToken)
+    {
+        using var connection = new ClickHouseConnection(host.Settings);
+        using var command = Command(connection, query, name);
+        using var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
+        var rows = new List<string[]>();
+        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            var row = new string[reader.FieldCount];
+            for (var i = 0; i < row.Length; i++)
+            {
+                row[i] = Convert.ToString(reader.GetValue(i), CultureInfo.InvariantCulture) ?? "";
+            }
+
+            rows.Add(row);
+        }
+
+        watch?.Add(command.QueryStats);
+        return rows;
     }
 
     private async Task KillAsync(SourceHost host, string queryId)

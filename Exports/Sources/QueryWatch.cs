@@ -4,18 +4,19 @@ using ClickHouse.Driver.ADO;
 namespace Exporter.Exports.Sources;
 
 /// <summary>
-/// Watches the small queries that are asked from where it begins on to where it is disposed of, however deep: each gets an id, under
+/// Watches the small queries that are asked from where it begins on to where it is disposed of, however deep: each gets a name, under
 /// which it is found while it runs, and what it has read is summed up when it has ended.
 /// </summary>
 internal sealed class QueryWatch : IDisposable
 {
     private static readonly AsyncLocal<QueryWatch?> Ambient = new();
+    private readonly string _comment;
     private long _rows;
     private long _bytes;
     private int _asked;
     private int _ended;
 
-    private QueryWatch(string idPrefix) => IdPrefix = idPrefix;
+    private QueryWatch(string idPrefix, string comment) => (IdPrefix, _comment) = (idPrefix, comment);
 
     /// <summary>The one that watches here; null when none does.</summary>
     public static QueryWatch? Current => Ambient.Value;
@@ -27,10 +28,10 @@ internal sealed class QueryWatch : IDisposable
     public QueriesRead Ended => new(Volatile.Read(ref _ended), Interlocked.Read(ref _rows), Interlocked.Read(ref _bytes));
 
     /// <summary>Begins to watch; one that watched here already is not told meanwhile.</summary>
-    public static QueryWatch Begin(string idPrefix) => Ambient.Value = new QueryWatch(idPrefix);
+    public static QueryWatch Begin(string idPrefix, string comment) => Ambient.Value = new QueryWatch(idPrefix, comment);
 
-    /// <summary>The id of a query: another one for each try.</summary>
-    public string NextId() => IdPrefix + Interlocked.Increment(ref _asked).ToString(CultureInfo.InvariantCulture);
+    /// <summary>The name of a query: another one for each try.</summary>
+    public QueryName Next() => new(IdPrefix + Interlocked.Increment(ref _asked).ToString(CultureInfo.InvariantCulture), _comment);
 
     /// <summary>A query has been answered; <paramref name="stats"/> are what ClickHouse says of it, if anything.</summary>
     public void Add(QueryStats? stats)

@@ -93,7 +93,15 @@ internal sealed class RowFilter
         if (PropertyCondition.TryNumber(condition.Values[0], out var number))
         {
             _parameters[name] = number.ToString("R", CultureInfo.InvariantCulture);
-            return $"toFloat64OrNull({text}) {sign} {{{name}:Float64}}";
+            var inexact = $"toFloat64OrNull({text}) {sign} {{{name}:Float64}}";
+            if (!Int128.TryParse(condition.Values[0], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var whole))
+            {
+                return inexact;
+            }
+
+            // A double has 53 bits, and a key or a time in nanoseconds more.
+            _parameters[name + "_whole"] = whole.ToString(CultureInfo.InvariantCulture);
+            return $"ifNull(toInt128OrNull({text}) {sign} {{{name}_whole:Int128}}, {inexact})";
         }
 
         _parameters[name] = PropertyCondition.TryTime(condition.Values[0], out var time)
