@@ -15,6 +15,7 @@ public static class ExportServices
     {
         ArgumentNullException.ThrowIfNull(engine);
         var services = engine.Services;
+        services.TryAddSingleton<ProjectStore>();
         services.TryAddSingleton<DestinationStore>();
         services.TryAddSingleton<BatchExportStore>();
         services.TryAddSingleton<RunStore>();

@@ -108,7 +108,7 @@ internal sealed class ConfigurationTests
 
     private static BatchExportView ViewOf(ConfiguredExport export) => new(
         Guid.NewGuid(), export.Name, export.Destination, Guid.NewGuid(), export.Model, export.Format, export.Schedule, export.Settings, false, null, null, null,
-        DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch, null);
+        DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch, null, ProjectStore.Default);
 
     private static string Root([System.Runtime.CompilerServices.CallerFilePath] string file = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(file)!, "..", ".."));
 }

@@ -20,7 +20,7 @@ internal static class AuditCommands
             {
                 ModelCheck.Range("limit", parse.GetValue(limit), 1, 100_000);
                 var entries = await session.Audit.ListAsync(
-                    new AuditFilter { Name = parse.GetValue(name), Actor = parse.GetValue(actor), Since = parse.GetValue(since), Limit = parse.GetValue(limit) },
+                    new AuditFilter { Project = session.Settings.Project, Name = parse.GetValue(name), Actor = parse.GetValue(actor), Since = parse.GetValue(since), Limit = parse.GetValue(limit) },
                     cancellationToken).ConfigureAwait(false);
                 session.Output.Answer(entries, output => output.Table(
                     ["WHEN", "WHO", "DID", "TO", "NAME", "CHANGED"],

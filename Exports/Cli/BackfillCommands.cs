@@ -98,7 +98,8 @@ internal static class BackfillCommands
                 await session.Exports.GetAsync(name, cancellationToken).ConfigureAwait(false);
             }
 
-            var backfills = await session.Backfills.ListAsync(name, parse.GetValue(limit), cancellationToken).ConfigureAwait(false);
+            var backfills = await session.Backfills.ListAsync(
+                new BackfillFilter { Project = session.Settings.Project, BatchExport = name, Limit = parse.GetValue(limit) }, cancellationToken).ConfigureAwait(false);
             session.Output.Answer(backfills, output => output.Table(
                 ["BACKFILL", "EXPORT", "RANGE", "STATE", "INTERVALS", "CREATED", "BY"],
                 backfills.Select(one => (IReadOnlyList<string?>)

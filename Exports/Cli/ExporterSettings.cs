@@ -24,6 +24,7 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
         new("clickhouse_settings", "Further ClickHouse settings of each query: name=value, with commas between."),
         new("encryption_key", "Encrypts secrets and payloads: base64 of 32 bytes; older keys may follow, separated by commas.", Secret: true),
         new("encryption_key_file", "A file that holds encryption_key."),
+        new("project", "The project that names are looked for in. Default default."),
         new("worker_slots", "Batch export runs that a worker executes at once. Default 4; from 1 to 1,000."),
         new("worker_backfill_slots", "Backfills that a worker executes at once. Default 16; from 1 to 10,000."),
         new("worker_lease", "How long a worker that is not heard of keeps its runs. Default 30s; from 1s to 1h."),
@@ -61,6 +62,8 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
             : WireCompression.Lz4,
         Settings = Pairs("clickhouse_settings"),
     }.Validate();
+
+    public string Project => Find("project")?.Text ?? ProjectStore.Default;
 
     public int WorkerSlots => Number("worker_slots", 4, 1, 1_000);
 

@@ -28,6 +28,11 @@ internal static class GlobalOptions
         Description = "The ClickHouse source, without password [EXPORTER_CLICKHOUSE]", HelpName = "connection", Recursive = true,
     };
 
+    public static Option<string> Project { get; } = new("--project")
+    {
+        Description = "The project that names are looked for in. Default default [EXPORTER_PROJECT]", HelpName = "name", Recursive = true,
+    };
+
     public static Option<string> EncryptionKeyFile { get; } = new("--encryption-key-file")
     {
         Description = "The file with the encryption key [EXPORTER_ENCRYPTION_KEY, EXPORTER_ENCRYPTION_KEY_FILE]", HelpName = "file", Recursive = true,
@@ -35,7 +40,7 @@ internal static class GlobalOptions
 
     public static void AddTo(Command root)
     {
-        foreach (Option option in (Option[])[Json, Config, Postgres, ClickHouse, EncryptionKeyFile])
+        foreach (Option option in (Option[])[Json, Config, Project, Postgres, ClickHouse, EncryptionKeyFile])
         {
             root.Add(option);
         }
@@ -46,7 +51,7 @@ internal static class GlobalOptions
     public static ExporterSettings Settings(ParseResult parse, params IEnumerable<(string Setting, Option<string> Option)> own)
     {
         var flags = new Dictionary<string, SettingValue>(StringComparer.Ordinal);
-        foreach (var (setting, option) in own.Prepend(("encryption_key_file", EncryptionKeyFile)).Prepend(("clickhouse", ClickHouse)).Prepend(("postgres", Postgres)))
+        foreach (var (setting, option) in own.Prepend(("project", Project)).Prepend(("encryption_key_file", EncryptionKeyFile)).Prepend(("clickhouse", ClickHouse)).Prepend(("postgres", Postgres)))
         {
             if (parse.GetValue(option) is { } value)
             {

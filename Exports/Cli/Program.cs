@@ -36,6 +36,7 @@ internal static class Program
             MigrateCommand.Migrate(),
             KeysCommand.Keys(),
             WorkerCommand.Worker(),
+            ProjectCommands.All(),
             DestinationCommands.All(),
             ExportCommands.All(),
             BackfillCommands.All(),

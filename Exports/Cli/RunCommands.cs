@@ -56,7 +56,7 @@ internal static class RunCommands
         return new CliCommand(
             "list", "List runs, the newest first", "exporter run list --export events", "exporter run list --state failed --json").With(export, state, limit).Does(async (parse, session, cancellationToken) =>
             {
-                var filter = new RunFilter { BatchExport = parse.GetValue(export), State = parse.GetValue(state)?.ToText(), Limit = parse.GetValue(limit) };
+                var filter = new RunFilter { Project = session.Settings.Project, BatchExport = parse.GetValue(export), State = parse.GetValue(state)?.ToText(), Limit = parse.GetValue(limit) };
                 ModelCheck.Range("limit", filter.Limit, 1, 100_000);
                 if (filter.BatchExport is { } name)
                 {

@@ -35,9 +35,11 @@ internal sealed class Session : IAsyncDisposable
 
     public EngineClient Engine => new(Data, Codec);
 
-    public DestinationStore Destinations => new(Data, Codec);
+    public ProjectStore Projects => new(Data);
 
-    public BatchExportStore Exports => new(Data, Engine, new ScheduleClient(Data, Codec));
+    public DestinationStore Destinations => new(Data, Codec, Settings.Project);
+
+    public BatchExportStore Exports => new(Data, Engine, new ScheduleClient(Data, Codec), Settings.Project);
 
     public RunStore Runs => new(Data);
 

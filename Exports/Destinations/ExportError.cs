@@ -34,7 +34,9 @@ public sealed record ExportError(
 /// <param name="message">What is wrong.</param>
 /// <param name="advice">What to do, in one sentence.</param>
 /// <param name="inner">The cause.</param>
-public sealed class UserErrorException(string setting, string message, string advice, Exception? inner = null)
+/// <param name="reason">Why it cannot be.</param>
+public sealed class UserErrorException(
+    string setting, string message, string advice, Exception? inner = null, UserErrorReason reason = UserErrorReason.Refused)
     : Exception($"{message} Setting: {setting}. {advice}", inner)
 {
     /// <summary>The setting to change.</summary>
@@ -45,4 +47,23 @@ public sealed class UserErrorException(string setting, string message, string ad
 
     /// <summary>What to do.</summary>
     public string Advice { get; } = advice;
+
+    /// <summary>Why it cannot be. Default <see cref="UserErrorReason.Refused"/>.</summary>
+    public UserErrorReason Reason { get; } = reason;
+}
+
+/// <summary>Why something that was asked for cannot be.</summary>
+public enum UserErrorReason
+{
+    /// <summary>It was not asked for rightly.</summary>
+    Refused,
+
+    /// <summary>There is nothing of this name or id.</summary>
+    NotFound,
+
+    /// <summary>What is there stands in the way.</summary>
+    Conflict,
+
+    /// <summary>Somebody has changed it since it was read.</summary>
+    Changed,
 }

@@ -20,6 +20,7 @@ internal static class AuditLog
                 Kind = ExportJson.Word(entry.Kind),
                 entry.SubjectId,
                 entry.Name,
+                entry.Project,
                 Before = entry.Before?.ToJsonString(ExportJson.Options),
                 After = entry.After?.ToJsonString(ExportJson.Options),
             },
@@ -29,7 +30,7 @@ internal static class AuditLog
 
 /// <summary>A change. <paramref name="Before"/> and <paramref name="After"/> are rows of views, which hold no secrets.</summary>
 internal sealed record AuditEntry(
-    string Actor, AuditAction Action, AuditKind Kind, Guid SubjectId, string? Name, JsonNode? Before = null, JsonNode? After = null);
+    string Actor, AuditAction Action, AuditKind Kind, Guid SubjectId, string? Name, string? Project, JsonNode? Before = null, JsonNode? After = null);
 
 /// <summary>What was done.</summary>
 internal enum AuditAction
@@ -55,4 +56,5 @@ internal enum AuditKind
     BatchExport,
     Backfill,
     Run,
+    Project,
 }

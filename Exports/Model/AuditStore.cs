@@ -13,13 +13,16 @@ public sealed class AuditStore(NpgsqlDataSource data)
     {
         ArgumentNullException.ThrowIfNull(filter);
         return _database.ViewsAsync<AuditView>(
-            "ListAudit", new { filter.Name, filter.Actor, Since = filter.Since?.UtcDateTime, filter.Before, filter.Limit }, cancellationToken);
+            "ListAudit", new { filter.Project, filter.Name, filter.Actor, Since = filter.Since?.UtcDateTime, filter.Before, filter.Limit }, cancellationToken);
     }
 }
 
 /// <summary>Which changes are listed; null is all.</summary>
 public sealed record AuditFilter
 {
+    /// <summary>Only of this project.</summary>
+    public string? Project { get; init; }
+
     /// <summary>Only of what has this name.</summary>
     public string? Name { get; init; }
 
@@ -38,7 +41,8 @@ public sealed record AuditFilter
 
 /// <summary>A row of <c>exports.audit_log</c>.</summary>
 public sealed record AuditView(
-    long AuditId, DateTimeOffset At, string Actor, string Action, string Kind, string? Name, Guid SubjectId, JsonNode? Before, JsonNode? After)
+    long AuditId, DateTimeOffset At, string Actor, string Action, string Kind, string? Name, Guid SubjectId, JsonNode? Before, JsonNode? After,
+    string? Project)
 {
     /// <summary>The fields that are others after the change; empty when nothing was there before, or nothing is there any more.</summary>
     public IReadOnlyList<FieldChange> Changes() => Before is null || After is null ? [] : FieldChange.Between(Before, After);

@@ -65,7 +65,7 @@ public sealed class BackfillStore(NpgsqlDataSource data, EngineClient engine, Ru
         var created = await _database.ViewAsync<BackfillView>(transaction, "FindBackfill", new { backfill.Id }, cancellationToken).ConfigureAwait(false);
         await AuditLog.WriteAsync(
             transaction,
-            new(actor, AuditAction.Create, AuditKind.Backfill, backfill.Id, export.Name, After: JsonSerializer.SerializeToNode(created, ExportJson.Options)),
+            new(actor, AuditAction.Create, AuditKind.Backfill, backfill.Id, export.Name, export.Project, After: JsonSerializer.SerializeToNode(created, ExportJson.Options)),
             cancellationToken).ConfigureAwait(false);
         return created!;
     }
@@ -74,11 +74,17 @@ public sealed class BackfillStore(NpgsqlDataSource data, EngineClient engine, Ru
     /// <exception cref="UserErrorException">There is none of this id.</exception>
     public async Task<BackfillView> GetAsync(Guid id, CancellationToken cancellationToken = default) =>
         await _database.ViewAsync<BackfillView>("FindBackfill", new { Id = id }, cancellationToken).ConfigureAwait(false)
-            ?? throw new UserErrorException("backfill", $"There is no backfill {id}.", "See `exporter backfill list`.");
+            ?? throw new UserErrorException("backfill", $"There is no backfill {id}.", "See `exporter backfill list`.", reason: UserErrorReason.NotFound);
 
     /// <summary>Backfills, the newest first.</summary>
-    public Task<IReadOnlyList<BackfillView>> ListAsync(string? batchExport, int limit, CancellationToken cancellationToken = default) =>
-        _database.ViewsAsync<BackfillView>("ListBackfills", new { BatchExport = batchExport, Limit = limit }, cancellationToken);
+    public Task<IReadOnlyList<BackfillView>> ListAsync(BackfillFilter filter, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(filter);
+        return _database.ViewsAsync<BackfillView>(
+            "ListBackfills",
+            new { filter.Project, filter.BatchExport, AfterAt = filter.After?.CreatedAt.UtcDateTime, AfterId = filter.After?.Id, filter.Limit },
+            cancellationToken);
+    }
 
     /// <summary>How far the runs are that a backfill has started.</summary>
     public async Task<BackfillProgress> ProgressAsync(Guid id, CancellationToken cancellationToken = default) =>
@@ -117,7 +123,7 @@ public sealed class BackfillStore(NpgsqlDataSource data, EngineClient engine, Ru
             async transaction =>
             {
                 await AuditLog.WriteAsync(
-                    transaction, new(actor, action, AuditKind.Backfill, id, backfill.BatchExport), cancellationToken).ConfigureAwait(false);
+                    transaction, new(actor, action, AuditKind.Backfill, id, backfill.BatchExport, backfill.Project), cancellationToken).ConfigureAwait(false);
                 return true;
             },
             cancellationToken).ConfigureAwait(false);
@@ -132,6 +138,27 @@ public sealed class BackfillStore(NpgsqlDataSource data, EngineClient engine, Ru
         }
     }
 }
+
+/// <summary>Which backfills are listed; null is all.</summary>
+public sealed record BackfillFilter
+{
+    /// <summary>Only of this project.</summary>
+    public string? Project { get; init; }
+
+    /// <summary>Only of this export.</summary>
+    public string? BatchExport { get; init; }
+
+    /// <summary>Only older ones than this: for the next page.</summary>
+    public ListPlace? After { get; init; }
+
+    /// <summary>At most so many. Default 50.</summary>
+    public int Limit { get; init; } = 50;
+}
+
+/// <summary>A place in a list of the newest first.</summary>
+/// <param name="CreatedAt">When the last one before it was made.</param>
+/// <param name="Id">Its id.</param>
+public sealed record ListPlace(DateTimeOffset CreatedAt, Guid Id);
 
 /// <summary>What a run of the workflow <see cref="BackfillStore.Workflow"/> is started with.</summary>
 public sealed record BackfillInput

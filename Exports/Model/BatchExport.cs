@@ -8,7 +8,10 @@ public sealed record BatchExport
     /// <summary>Its id. Default a new one, ordered by time.</summary>
     public Guid Id { get; init; } = Guid.CreateVersion7();
 
-    /// <summary>Its name, unique among batch exports; see <see cref="ModelName"/>.</summary>
+    /// <summary>Its project. Default <see cref="ProjectStore.Default"/>; a store sets its own.</summary>
+    public string Project { get; init; } = ProjectStore.Default;
+
+    /// <summary>Its name, unique among batch exports of the project; see <see cref="ModelName"/>.</summary>
     public required string Name { get; init; }
 
     /// <summary>Where its rows go.</summary>
@@ -34,6 +37,9 @@ public sealed record BatchExport
 
     /// <summary>The id of its schedule in the engine.</summary>
     public string ScheduleId => ScheduleIdOf(Id);
+
+    /// <summary>Its name at destinations, unique among all: with the project before it, unless that is the usual one. No name has a slash.</summary>
+    internal string PlaceName => Project == ProjectStore.Default ? Name : $"{Project}/{Name}";
 
     /// <summary>The id of an export's schedule in the engine.</summary>
     public static string ScheduleIdOf(Guid batchExportId) => $"export:{batchExportId}";

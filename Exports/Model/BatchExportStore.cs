@@ -6,10 +6,17 @@ using Npgsql;
 
 namespace Exporter.Exports.Model;
 
-/// <summary>Batch exports, each with its schedule in the engine.</summary>
-public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine, ScheduleClient schedules)
+/// <summary>Batch exports, each with its schedule in the engine. Names are those of one project; ids are of all.</summary>
+/// <param name="data">The database.</param>
+/// <param name="engine">Cancels what is in progress of a deleted export.</param>
+/// <param name="schedules">The engine's schedules.</param>
+/// <param name="project">The project. Default <see cref="ProjectStore.Default"/>.</param>
+public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine, ScheduleClient schedules, string project = ProjectStore.Default)
 {
     private readonly ExportDatabase _database = new(data, "sql/batch_exports.sql");
+
+    /// <summary>The same in another project.</summary>
+    public BatchExportStore In(string project) => new(data, engine, schedules, project);
 
     /// <summary>Adds a batch export; its schedule fires from now on, unless it is paused.</summary>
     /// <param name="export">The export; <see cref="BatchExport.DestinationId"/> is taken from the destination.</param>
@@ -25,7 +32,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
             async transaction =>
             {
                 var destinationId = await _database.FirstAsync<Guid?>(
-                    transaction, "ShareDestination", new { Name = destination }, cancellationToken).ConfigureAwait(false)
+                    transaction, "ShareDestination", new { Project = project, Name = destination }, cancellationToken).ConfigureAwait(false)
                     ?? throw DestinationStore.Unknown(destination);
                 try
                 {
@@ -34,7 +41,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
                 catch (PostgresException error) when (error.ConstraintName == "batch_export_name")
                 {
                     throw new UserErrorException(
-                        "name", $"There is a batch export named \"{export.Name}\" already.", "Choose another name, or delete that one first.", error);
+                        "name", $"There is a batch export named \"{export.Name}\" already.", "Choose another name, or delete that one first.", error, reason: UserErrorReason.Conflict);
                 }
 
                 await schedules.PutAsync(ScheduleOf(export), new ExportInput { BatchExportId = export.Id }, transaction, cancellationToken).ConfigureAwait(false);
@@ -78,12 +85,19 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
 
     /// <summary>All batch exports, by name.</summary>
     public Task<IReadOnlyList<BatchExportView>> ListAsync(CancellationToken cancellationToken = default) =>
-        _database.ViewsAsync<BatchExportView>("ListBatchExports", new { }, cancellationToken);
+        ListAsync(null, null, cancellationToken);
+
+    /// <summary>Batch exports by name, from behind one on.</summary>
+    /// <param name="after">The name before the first one; null for the first of all.</param>
+    /// <param name="limit">At most so many; null for all.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    public Task<IReadOnlyList<BatchExportView>> ListAsync(string? after, int? limit, CancellationToken cancellationToken = default) =>
+        _database.ViewsAsync<BatchExportView>("ListBatchExports", new { Project = project, After = after, Limit = limit }, cancellationToken);
 
     /// <summary>A batch export.</summary>
     /// <exception cref="UserErrorException">There is none of this name.</exception>
     public async Task<BatchExportView> GetAsync(string name, CancellationToken cancellationToken = default) =>
-        await _database.ViewAsync<BatchExportView>("FindBatchExport", new { Name = name }, cancellationToken).ConfigureAwait(false)
+        await _database.ViewAsync<BatchExportView>("FindBatchExport", new { Project = project, Name = name }, cancellationToken).ConfigureAwait(false)
             ?? throw Unknown(name);
 
     /// <summary>A batch export by its id, also one that was deleted.</summary>
@@ -184,7 +198,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
     }
 
     internal static UserErrorException Unknown(string name) => new(
-        "batch_export", $"There is no batch export named \"{name}\".", "See `exporter export list`, or create it with `exporter export create`.");
+        "batch_export", $"There is no batch export named \"{name}\".", "See `exporter export list`, or create it with `exporter export create`.", reason: UserErrorReason.NotFound);
 
     private static Schedule ScheduleOf(BatchExport export) => new()
     {
@@ -197,9 +211,10 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
         Tags = new Dictionary<string, string> { ["batch_export"] = export.Name },
     };
 
-    private static object Row(BatchExport export, Guid destinationId) => new
+    private object Row(BatchExport export, Guid destinationId) => new
     {
         export.Id,
+        Project = project,
         export.Name,
         DestinationId = destinationId,
         Model = ExportJson.Write(export.Model),
@@ -222,6 +237,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
                 AuditKind.BatchExport,
                 any.BatchExportId,
                 any.Name,
+                any.Project,
                 before is null ? null : JsonSerializer.SerializeToNode(before, ExportJson.Options),
                 after is null ? null : JsonSerializer.SerializeToNode(after, ExportJson.Options)),
             cancellationToken);
@@ -232,7 +248,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
         if (edit.UnchangedSince is { } read && read != before.UpdatedAt)
         {
             throw new UserErrorException(
-                "updated_at", $"Somebody has changed {before.Name} at {before.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.");
+                "updated_at", $"Somebody has changed {before.Name} at {before.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.", reason: UserErrorReason.Changed);
         }
     }
 
@@ -246,7 +262,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
             return new UserErrorException(
                 "cursor_column",
                 $"{before.Name} has runs, whose intervals are ranges of {before.Model.CursorColumn}, so its cursor column cannot become {edited.Model.CursorColumn}.",
-                Advice);
+                Advice, reason: UserErrorReason.Conflict);
         }
 
         return edited.Model.Table != before.Model.Table && await AnswersAsync("HasRuns").ConfigureAwait(false) && await AnswersAsync("LiesByTable").ConfigureAwait(false)

@@ -9,7 +9,7 @@ public sealed record Destination
     /// <summary>Its id. Default a new one, ordered by time.</summary>
     public Guid Id { get; init; } = Guid.CreateVersion7();
 
-    /// <summary>Its name, unique among destinations; see <see cref="ModelName"/>.</summary>
+    /// <summary>Its name, unique among destinations of a project; see <see cref="ModelName"/>.</summary>
     public required string Name { get; init; }
 
     /// <summary>Its kind: files, s3.</summary>

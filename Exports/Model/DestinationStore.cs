@@ -7,10 +7,16 @@ using Npgsql;
 
 namespace Exporter.Exports.Model;
 
-/// <summary>Destinations, with their secrets encrypted at rest.</summary>
-public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
+/// <summary>Destinations, with their secrets encrypted at rest. Names are those of one project; ids are of all.</summary>
+/// <param name="data">The database.</param>
+/// <param name="codec">Encrypts secrets.</param>
+/// <param name="project">The project. Default <see cref="ProjectStore.Default"/>.</param>
+public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec, string project = ProjectStore.Default)
 {
     private readonly ExportDatabase _database = new(data, "sql/destinations.sql");
+
+    /// <summary>The same in another project.</summary>
+    public DestinationStore In(string project) => new(data, codec, project);
 
     /// <summary>Adds a destination.</summary>
     /// <param name="destination">The destination.</param>
@@ -31,13 +37,17 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
                 catch (PostgresException error) when (error.ConstraintName == "destination_name")
                 {
                     throw new UserErrorException(
-                        "name", $"There is a destination named \"{destination.Name}\" already.", "Choose another name, or delete that one first.", error);
+                        "name", $"There is a destination named \"{destination.Name}\" already.", "Choose another name, or delete that one first.", error, reason: UserErrorReason.Conflict);
+                }
+                catch (PostgresException error) when (error.ConstraintName == "destination_project_fkey")
+                {
+                    throw ProjectStore.Unknown(project, error);
                 }
 
                 var created = await FindAsync(transaction, destination.Name, cancellationToken).ConfigureAwait(false);
                 await AuditLog.WriteAsync(
                     transaction,
-                    new(actor, AuditAction.Create, AuditKind.Destination, destination.Id, destination.Name, After: Audited(created!)),
+                    new(actor, AuditAction.Create, AuditKind.Destination, destination.Id, destination.Name, project, After: Audited(created!)),
                     cancellationToken).ConfigureAwait(false);
                 return created!;
             },
@@ -56,13 +66,13 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
         return _database.InTransactionAsync(
             async transaction =>
             {
-                var id = await _database.FirstAsync<Guid?>(transaction, "LockDestination", new { Name = name }, cancellationToken).ConfigureAwait(false)
+                var id = await _database.FirstAsync<Guid?>(transaction, "LockDestination", new { Project = project, Name = name }, cancellationToken).ConfigureAwait(false)
                     ?? throw Unknown(name);
                 var view = (await FindAsync(transaction, name, cancellationToken).ConfigureAwait(false))!;
                 if (edit.UnchangedSince is { } read && read != view.UpdatedAt)
                 {
                     throw new UserErrorException(
-                        "updated_at", $"Somebody has changed {name} at {view.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.");
+                        "updated_at", $"Somebody has changed {name} at {view.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.", reason: UserErrorReason.Changed);
                 }
 
                 var before = Read((await _database.FirstAsync<DestinationRow>(transaction, "LoadDestination", new { Id = id }, cancellationToken).ConfigureAwait(false))!);
@@ -74,7 +84,7 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
                     throw new UserErrorException(
                         place.Name,
                         $"Rows were exported to {name}, and {place.Name} says where they lie.",
-                        "Make another destination and duplicate its exports; or, when what was exported was moved there, say so with --moved.");
+                        "Make another destination and duplicate its exports; or, when what was exported was moved there, say so with --moved.", reason: UserErrorReason.Conflict);
                 }
 
                 await _database.ExecuteAsync(transaction, "UpdateDestination", Row(edited), cancellationToken).ConfigureAwait(false);
@@ -86,7 +96,7 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
                 }
 
                 await AuditLog.WriteAsync(
-                    transaction, new(actor, AuditAction.Update, AuditKind.Destination, id, name, old, young), cancellationToken).ConfigureAwait(false);
+                    transaction, new(actor, AuditAction.Update, AuditKind.Destination, id, name, project, old, young), cancellationToken).ConfigureAwait(false);
                 return after;
             },
             cancellationToken);
@@ -94,12 +104,19 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
 
     /// <summary>All destinations, by name.</summary>
     public Task<IReadOnlyList<DestinationView>> ListAsync(CancellationToken cancellationToken = default) =>
-        _database.ViewsAsync<DestinationView>("ListDestinations", new { }, cancellationToken);
+        ListAsync(null, null, cancellationToken);
+
+    /// <summary>Destinations by name, from behind one on.</summary>
+    /// <param name="after">The name before the first one; null for the first of all.</param>
+    /// <param name="limit">At most so many; null for all.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    public Task<IReadOnlyList<DestinationView>> ListAsync(string? after, int? limit, CancellationToken cancellationToken = default) =>
+        _database.ViewsAsync<DestinationView>("ListDestinations", new { Project = project, After = after, Limit = limit }, cancellationToken);
 
     /// <summary>A destination without its secrets.</summary>
     /// <exception cref="UserErrorException">There is none of this name.</exception>
     public async Task<DestinationView> GetAsync(string name, CancellationToken cancellationToken = default) =>
-        await _database.ViewAsync<DestinationView>("FindDestination", new { Name = name }, cancellationToken).ConfigureAwait(false)
+        await _database.ViewAsync<DestinationView>("FindDestination", new { Project = project, Name = name }, cancellationToken).ConfigureAwait(false)
             ?? throw Unknown(name);
 
     /// <summary>A destination with its secrets.</summary>
@@ -117,18 +134,18 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
         _database.InTransactionAsync(
             async transaction =>
             {
-                var id = await _database.FirstAsync<Guid?>(transaction, "LockDestination", new { Name = name }, cancellationToken).ConfigureAwait(false)
+                var id = await _database.FirstAsync<Guid?>(transaction, "LockDestination", new { Project = project, Name = name }, cancellationToken).ConfigureAwait(false)
                     ?? throw Unknown(name);
                 if (await _database.FirstAsync<string>(transaction, "ExportsOfDestination", new { Id = id }, cancellationToken).ConfigureAwait(false) is { } export)
                 {
                     throw new UserErrorException(
-                        "name", $"Batch export \"{export}\" goes to destination \"{name}\".", $"Delete that export first: exporter export delete {export}");
+                        "name", $"Batch export \"{export}\" goes to destination \"{name}\".", $"Delete that export first: exporter export delete {export}", reason: UserErrorReason.Conflict);
                 }
 
                 var before = await FindAsync(transaction, name, cancellationToken).ConfigureAwait(false);
                 await _database.ExecuteAsync(transaction, "DeleteDestination", new { Id = id }, cancellationToken).ConfigureAwait(false);
                 await AuditLog.WriteAsync(
-                    transaction, new(actor, AuditAction.Delete, AuditKind.Destination, id, name, Before: Audited(before!)), cancellationToken).ConfigureAwait(false);
+                    transaction, new(actor, AuditAction.Delete, AuditKind.Destination, id, name, project, Before: Audited(before!)), cancellationToken).ConfigureAwait(false);
                 return id;
             },
             cancellationToken);
@@ -151,7 +168,7 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
     }
 
     internal static UserErrorException Unknown(string name) => new(
-        "destination", $"There is no destination named \"{name}\".", "See `exporter destination list`, or create it with `exporter destination create`.");
+        "destination", $"There is no destination named \"{name}\".", "See `exporter destination list`, or create it with `exporter destination create`.", reason: UserErrorReason.NotFound);
 
     private static DestinationSetting? MovedPlace(Destination before, Destination after) => DestinationKinds.Get(before.Kind).Settings.FirstOrDefault(
         setting => setting.Place && !JsonNode.DeepEquals(before.Settings[setting.Name], after.Settings[setting.Name]));
@@ -188,11 +205,12 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec)
     }
 
     private Task<DestinationView?> FindAsync(NpgsqlTransaction transaction, string name, CancellationToken cancellationToken) =>
-        _database.ViewAsync<DestinationView>(transaction, "FindDestination", new { Name = name }, cancellationToken);
+        _database.ViewAsync<DestinationView>(transaction, "FindDestination", new { Project = project, Name = name }, cancellationToken);
 
     private object Row(Destination destination) => new
     {
         destination.Id,
+        Project = project,
         destination.Name,
         destination.Kind,
         Settings = destination.Settings.ToJsonString(ExportJson.Options),

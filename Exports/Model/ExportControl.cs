@@ -9,6 +9,9 @@ namespace Exporter.Exports.Model;
 public sealed class ExportControl(
     NpgsqlDataSource data, BatchExportStore exports, BackfillStore backfills, RunStore runs, ScheduleClient schedules)
 {
+    /// <summary>The same in another project.</summary>
+    public ExportControl In(string project) => new(data, exports.In(project), backfills, runs, schedules);
+
     private readonly ExportDatabase _database = new(data, "sql/batch_exports.sql");
 
     /// <summary>The time that the schedule has left out since the last interval that it started, as an unpause would leave it.</summary>
@@ -98,6 +101,7 @@ public sealed class ExportControl(
                         AuditKind.BatchExport,
                         export.BatchExportId,
                         name,
+                        export.Project,
                         After: JsonSerializer.SerializeToNode(new { From = from, ForgottenIntervals = forgotten, backfill.BackfillId }, ExportJson.Options)),
                     cancellationToken).ConfigureAwait(false);
                 return backfill;

@@ -5,18 +5,22 @@ namespace Exporter.Exports.Model;
 /// <summary>A row of <c>exports.destinations</c>.</summary>
 public sealed record DestinationView(
     Guid DestinationId, string Name, string Kind, JsonObject Settings, IReadOnlyList<string> SecretNames, DateTimeOffset CreatedAt,
-    DateTimeOffset UpdatedAt);
+    DateTimeOffset UpdatedAt, string Project);
+
+/// <summary>A row of <c>exports.projects</c>.</summary>
+public sealed record ProjectView(string Name, string CreatedBy, DateTimeOffset CreatedAt, int Destinations, int BatchExports);
 
 /// <summary>A row of <c>exports.batch_exports</c>.</summary>
 public sealed record BatchExportView(
     Guid BatchExportId, string Name, string Destination, Guid DestinationId, SourceModel Model, FormatOptions Format, ExportSchedule Schedule,
     ExportSettings Settings, bool Paused, string? Note, DateTimeOffset? NextOccurrence, DateTimeOffset? NextAt, DateTimeOffset CreatedAt,
-    DateTimeOffset UpdatedAt, DateTimeOffset? DeletedAt)
+    DateTimeOffset UpdatedAt, DateTimeOffset? DeletedAt, string Project)
 {
     /// <summary>The batch export itself.</summary>
     public BatchExport ToBatchExport() => new()
     {
         Id = BatchExportId,
+        Project = Project,
         Name = Name,
         DestinationId = DestinationId,
         Model = Model,
@@ -34,7 +38,7 @@ public sealed record RunView(
     Guid? BackfillId, string? State, string? Phase, long? Epoch, int? Slices, int SlicesCommitted, int SlicesRunning, int SlicesSplit, int SlicesExportedAgain, long? ExpectedRows,
     long ExportedRows, long MovedRows, double? RowsPerSecond, double? SecondsLeft, long QuarantinedRows, long NulledValues, long BytesWritten, long SourceBytes,
     long ResentBytes, long? ReadBytes, long? SentBytes, long? PlanningReadRows, long? PlanningReadBytes, double? PlanningSeconds, long? LateRows,
-    DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? PlannedAt, DateTimeOffset? FinishedAt, DateTimeOffset? VerifiedAt, string? Error, Guid? WorkerId, DateTimeOffset? CancelRequestedAt)
+    DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? PlannedAt, DateTimeOffset? FinishedAt, DateTimeOffset? VerifiedAt, string? Error, Guid? WorkerId, DateTimeOffset? CancelRequestedAt, string Project)
 {
     /// <summary>The run's data interval.</summary>
     public DataInterval Interval() => new(IntervalStart, IntervalEnd);
@@ -61,7 +65,7 @@ public sealed record VerificationView(
 public sealed record BackfillView(
     Guid BackfillId, string BatchExport, Guid BatchExportId, DateTimeOffset StartAt, DateTimeOffset EndAt, int Intervals, int IntervalsStarted,
     int IntervalsCompleted, int Parallel, bool Replace, string? State, string? Error, Guid RunId, string CreatedBy,
-    DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? FinishedAt, bool NewestFirst)
+    DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? FinishedAt, string Project, bool NewestFirst)
 {
     /// <summary>The backfill itself.</summary>
     public Backfill ToBackfill() => new()

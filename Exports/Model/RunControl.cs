@@ -42,7 +42,7 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
                     transaction,
                     cancellationToken).ConfigureAwait(false);
                 await AuditLog.WriteAsync(
-                    transaction, new(actor, AuditAction.Run, AuditKind.Run, runId, export.Name, After: chosen.ToString()), cancellationToken).ConfigureAwait(false);
+                    transaction, new(actor, AuditAction.Run, AuditKind.Run, runId, export.Name, export.Project, After: chosen.ToString()), cancellationToken).ConfigureAwait(false);
                 return runId;
             },
             cancellationToken).ConfigureAwait(false);
@@ -137,7 +137,7 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
             async transaction =>
             {
                 await AuditLog.WriteAsync(
-                    transaction, new(actor, action, AuditKind.Run, run.RunId, run.BatchExport), cancellationToken).ConfigureAwait(false);
+                    transaction, new(actor, action, AuditKind.Run, run.RunId, run.BatchExport, run.Project), cancellationToken).ConfigureAwait(false);
                 return true;
             },
             cancellationToken);

@@ -215,11 +215,18 @@ public sealed class RunStore(NpgsqlDataSource data)
     /// <exception cref="UserErrorException">There is no such run.</exception>
     public async Task<RunView> GetAsync(Guid runId, CancellationToken cancellationToken = default) =>
         await _database.ViewAsync<RunView>("FindRun", new { RunId = runId }, cancellationToken).ConfigureAwait(false)
-            ?? throw new UserErrorException("run", $"There is no batch export run {runId}.", "See `exporter run list`.");
+            ?? throw new UserErrorException("run", $"There is no batch export run {runId}.", "See `exporter run list`.", reason: UserErrorReason.NotFound);
 
     /// <summary>Runs, the newest first.</summary>
     public Task<IReadOnlyList<RunView>> ListAsync(RunFilter filter, CancellationToken cancellationToken = default) =>
-        _database.ViewsAsync<RunView>("ListRuns", filter, cancellationToken);
+        _database.ViewsAsync<RunView>(
+            "ListRuns",
+            new
+            {
+                filter.Project, filter.BatchExport, filter.State, filter.BackfillId, AfterAt = filter.After?.CreatedAt.UtcDateTime, AfterId = filter.After?.Id,
+                filter.Limit,
+            },
+            cancellationToken);
 
     /// <summary>The slices of a run, in order.</summary>
     public Task<IReadOnlyList<SliceView>> SlicesAsync(Guid runId, CancellationToken cancellationToken = default) =>
@@ -288,14 +295,14 @@ public sealed class RunStore(NpgsqlDataSource data)
             return new Obstacle(Passes: true, new UserErrorException(
                 "interval",
                 $"Run {other.RunId} is exporting {other.ToInterval()}, so {interval} cannot be exported now.",
-                "Wait until it has ended, or cancel it."));
+                "Wait until it has ended, or cancel it.", reason: UserErrorReason.Conflict));
         }
 
         return await _database.FirstAsync<IntervalRow>(transaction, "OverlappingVerification", parameters, cancellationToken).ConfigureAwait(false) is { } look
             ? new Obstacle(Passes: true, new UserErrorException(
                 "interval",
                 $"Verification {look.RunId} is looking at {look.ToInterval()}, so {interval} cannot be exported now.",
-                "Wait until it has ended, or cancel it with `exporter run cancel`."))
+                "Wait until it has ended, or cancel it with `exporter run cancel`.", reason: UserErrorReason.Conflict))
             : await FindCoverageAsync(transaction, runId, batchExportId, interval, cancellationToken).ConfigureAwait(false);
     }
 
@@ -307,7 +314,7 @@ public sealed class RunStore(NpgsqlDataSource data)
             ? new Obstacle(Passes: false, new UserErrorException(
                 "interval",
                 $"{covered.ToInterval()} was exported by run {covered.RunId} and overlaps {interval} in part, so rows would be there twice.",
-                "Export exactly that interval again, or one that does not touch it."))
+                "Export exactly that interval again, or one that does not touch it.", reason: UserErrorReason.Conflict))
             : null;
     }
 
@@ -332,6 +339,9 @@ internal sealed record FinishedRun(RecordedOrder Plan, int PlannedSlices, DateTi
 /// <summary>Which runs are listed; null is all.</summary>
 public sealed record RunFilter
 {
+    /// <summary>Only of this project.</summary>
+    public string? Project { get; init; }
+
     /// <summary>Only of this export.</summary>
     public string? BatchExport { get; init; }
 
@@ -340,6 +350,9 @@ public sealed record RunFilter
 
     /// <summary>Only of this backfill.</summary>
     public Guid? BackfillId { get; init; }
+
+    /// <summary>Only older ones than this: for the next page.</summary>
+    public ListPlace? After { get; init; }
 
     /// <summary>At most so many. Default 50.</summary>
     public int Limit { get; init; } = 50;

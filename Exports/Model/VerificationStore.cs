@@ -41,7 +41,7 @@ public sealed class VerificationStore(NpgsqlDataSource data, EngineClient engine
                 var id = await StartAsync(transaction, runId, kind, actor, run.BatchExport, null, cancellationToken).ConfigureAwait(false);
                 await AuditLog.WriteAsync(
                     transaction,
-                    new(actor, kind == VerificationKind.Resend ? AuditAction.Resend : AuditAction.Verify, AuditKind.Run, runId, run.BatchExport),
+                    new(actor, kind == VerificationKind.Resend ? AuditAction.Resend : AuditAction.Verify, AuditKind.Run, runId, run.BatchExport, run.Project),
                     cancellationToken).ConfigureAwait(false);
                 return id;
             },
@@ -57,7 +57,7 @@ public sealed class VerificationStore(NpgsqlDataSource data, EngineClient engine
     /// <exception cref="UserErrorException">There is no such verification.</exception>
     public async Task<VerificationView> GetAsync(Guid verificationId, CancellationToken cancellationToken = default) =>
         await _database.ViewAsync<VerificationView>("FindVerification", new { VerificationId = verificationId }, cancellationToken).ConfigureAwait(false)
-            ?? throw new UserErrorException("run", $"There is no verification {verificationId}.", "See `exporter run show`.");
+            ?? throw new UserErrorException("run", $"There is no verification {verificationId}.", "See `exporter run show`.", reason: UserErrorReason.NotFound);
 
     /// <summary>Starts the look that an export's settings ask for, in the transaction that completes the run.</summary>
     internal async Task StartLaterAsync(NpgsqlTransaction transaction, Guid runId, BatchExport export, CancellationToken cancellationToken)

@@ -37,7 +37,7 @@ internal sealed class ExportPauser(BatchExportStore exports) : IDisposable
             var now = await exports.GetAsync(exportId, CancellationToken.None).ConfigureAwait(false);
             if (now is { Paused: false, DeletedAt: null })
             {
-                await exports.PauseAsync(now.Name, note, Actor, CancellationToken.None).ConfigureAwait(false);
+                await exports.In(now.Project).PauseAsync(now.Name, note, Actor, CancellationToken.None).ConfigureAwait(false);
             }
         }
         finally

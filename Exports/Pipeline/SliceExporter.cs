@@ -21,7 +21,7 @@ internal sealed class SliceExporter(
     {
         var recorded = step.TryGetCheckpoint<SliceOutcome>(out var last) ? last : null;
         var progress = new SliceProgress(step, deliveries, work.RunId, slice.Number, recorded?.Progress);
-        var address = new SliceAddress(work.Order.Export.Name, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken)
+        var address = new SliceAddress(work.Order.Export.PlaceName, work.Order.Interval, slice.Number, step.Attempt, step.FencingToken)
         {
             Table = work.Order.Export.Model.Table ?? "", Progress = progress, StepKey = step.IdempotencyKey,
         };

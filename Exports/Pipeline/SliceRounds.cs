@@ -131,7 +131,7 @@ internal sealed class SliceRounds(SliceExporter exporter, SliceCounter counter, 
             await destination.FinishAsync(
                 new RunManifest
                 {
-                    Export = work.Order.Export.Name, Interval = work.Order.Interval, RunId = work.RunId,
+                    Export = work.Order.Export.PlaceName, Interval = work.Order.Interval, RunId = work.RunId,
                     Table = work.Order.Export.Model.Table ?? "",
                     Slices = [.. exported.Select(one => one.Receipt)],
                 },

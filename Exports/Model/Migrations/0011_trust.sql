@@ -14,7 +14,7 @@ create table exports.run_failure (
 create index run_failure_export on exports.run_failure (batch_export_id, failed_at);
 
 create view exports.failures as
-select f.run_id, e.name as batch_export, r.interval_start, r.interval_end, r.trigger, f.failed_at, f.setting, f.error, f.mended_at
+select f.run_id, e.name as batch_export, r.interval_start, r.interval_end, r.trigger, f.failed_at, f.setting, f.error, f.mended_at, e.project
 from exports.run_failure f
 join exports.run r using (run_id)
 join exports.batch_export e on e.batch_export_id = f.batch_export_id;
@@ -22,6 +22,7 @@ comment on view exports.failures is 'One row a run that failed for good at least
 comment on column exports.failures.failed_at is 'When it failed last.';
 comment on column exports.failures.setting is 'The setting to change; null when the error names none.';
 comment on column exports.failures.error is 'The error, in one line, with what to do.';
+comment on column exports.failures.project is 'The project of its export.';
 comment on column exports.failures.mended_at is 'When the run was completed after all; null while it was not.';
 
 -- About how many bytes the planned rows have in the source.
@@ -32,7 +33,7 @@ alter table exports.backfill add column newest_first boolean not null default fa
 create or replace view exports.backfills as
 select b.backfill_id, e.name as batch_export, b.batch_export_id, b.start_at, b.end_at, b.intervals,
   coalesce(r.started, 0)::integer as intervals_started, coalesce(r.completed, 0)::integer as intervals_completed,
-  b.parallel, b.replace, g.state, g.error, b.run_id, b.created_by, b.created_at, g.started_at, g.finished_at, b.newest_first
+  b.parallel, b.replace, g.state, g.error, b.run_id, b.created_by, b.created_at, g.started_at, g.finished_at, e.project, b.newest_first
 from exports.backfill b
 join exports.batch_export e using (batch_export_id)
 left join engine.runs g using (run_id)

@@ -12,7 +12,8 @@ select to_json(b)::text from exports.backfills b where backfill_id = @Id
 -- name: ListBackfills
 -- Index: backfill_export.
 select to_json(b)::text from exports.backfills b
-where @BatchExport::text is null or batch_export = @BatchExport
+where (@Project::text is null or project = @Project) and (@BatchExport::text is null or batch_export = @BatchExport)
+  and (@AfterAt::timestamptz is null or (created_at, backfill_id) < (@AfterAt, @AfterId::uuid))
 order by created_at desc, backfill_id desc limit @Limit
 
 -- name: BackfillProgress

@@ -2,19 +2,21 @@
 
 -- name: ShareDestination
 -- Index: destination_name. Locks: the row against its deletion.
-select destination_id from exports.destination where name = @Name and deleted_at is null for key share
+select destination_id from exports.destination where project = @Project and name = @Name and deleted_at is null for key share
 
 -- name: InsertBatchExport
 -- Index: batch_export_name, which refuses a name that is taken.
-insert into exports.batch_export (batch_export_id, name, destination_id, model, format, schedule, settings, paused, note)
-values (@Id, @Name, @DestinationId, @Model::jsonb, @Format::jsonb, @Schedule::jsonb, @Settings::jsonb, @Paused, @Note)
+insert into exports.batch_export (batch_export_id, project, name, destination_id, model, format, schedule, settings, paused, note)
+values (@Id, @Project, @Name, @DestinationId, @Model::jsonb, @Format::jsonb, @Schedule::jsonb, @Settings::jsonb, @Paused, @Note)
 
 -- name: ListBatchExports
-select to_json(e)::text from exports.batch_exports e where deleted_at is null order by name
+-- Index: batch_export_name.
+select to_json(e)::text from exports.batch_exports e
+where project = @Project and deleted_at is null and (@After::text is null or name > @After) order by name limit @Limit::integer
 
 -- name: FindBatchExport
 -- Index: batch_export_name.
-select to_json(e)::text from exports.batch_exports e where name = @Name and deleted_at is null
+select to_json(e)::text from exports.batch_exports e where project = @Project and name = @Name and deleted_at is null
 
 -- name: LoadBatchExport
 -- Index: batch_export_pkey.

@@ -2,15 +2,17 @@
 
 -- name: InsertDestination
 -- Index: destination_name, which refuses a name that is taken.
-insert into exports.destination (destination_id, name, kind, settings, secrets, secret_names)
-values (@Id, @Name, @Kind, @Settings::jsonb, @Secrets, @SecretNames)
+insert into exports.destination (destination_id, project, name, kind, settings, secrets, secret_names)
+values (@Id, @Project, @Name, @Kind, @Settings::jsonb, @Secrets, @SecretNames)
 
 -- name: ListDestinations
-select to_json(d)::text from exports.destinations d where deleted_at is null order by name
+-- Index: destination_name.
+select to_json(d)::text from exports.destinations d
+where project = @Project and deleted_at is null and (@After::text is null or name > @After) order by name limit @Limit::integer
 
 -- name: FindDestination
 -- Index: destination_name.
-select to_json(d)::text from exports.destinations d where name = @Name and deleted_at is null
+select to_json(d)::text from exports.destinations d where project = @Project and name = @Name and deleted_at is null
 
 -- name: LoadDestination
 -- Index: destination_pkey.
@@ -19,7 +21,7 @@ from exports.destination where destination_id = @Id
 
 -- name: LockDestination
 -- Index: destination_name. Locks: the row, so that no export comes to it meanwhile.
-select destination_id from exports.destination where name = @Name and deleted_at is null for update
+select destination_id from exports.destination where project = @Project and name = @Name and deleted_at is null for update
 
 -- name: HoldsRows
 -- Index: batch_export_destination, covered_interval_pkey.

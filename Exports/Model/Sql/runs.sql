@@ -169,8 +169,9 @@ from exports.runs r where run_id = @RunId
 select (to_jsonb(r) - 'time_left' - 'planning_time' || jsonb_build_object(
   'seconds_left', extract(epoch from time_left), 'planning_seconds', extract(epoch from planning_time)))::text
 from exports.runs r
-where (@BatchExport::text is null or batch_export = @BatchExport) and (@State::text is null or state = @State)
-  and (@BackfillId::uuid is null or backfill_id = @BackfillId)
+where (@Project::text is null or project = @Project) and (@BatchExport::text is null or batch_export = @BatchExport)
+  and (@State::text is null or state = @State) and (@BackfillId::uuid is null or backfill_id = @BackfillId)
+  and (@AfterAt::timestamptz is null or (created_at, run_id) < (@AfterAt, @AfterId::uuid))
 order by created_at desc, run_id desc limit @Limit
 
 -- name: ListSlices
