@@ -42,6 +42,22 @@ public sealed class FilesTests
     }
 
     [Test]
+    public async Task A_frozen_attempt_that_saw_no_rows_removes_nothing_when_it_comes_back()
+    {
+        await using var zombie = new FilesDestination(new FilesOptions { Root = _root, Prefix = "p" }, new FormatOptions());
+        await using var frozen = await zombie.OpenSliceAsync(Address(attempt: 1, token: 1), SliceRows.Schema, CancellationToken.None);
+        await using var next = await OpenAsync(attempt: 2, token: 2);
+        await WriteAsync(next, "next");
+        await next.CommitAsync(CancellationToken.None);
+        await File.WriteAllTextAsync(Path.Combine(Path.GetDirectoryName(Directory.GetFiles(_root, "slice-*", SearchOption.AllDirectories).Single())!, "manifest.json"), "{}");
+        var before = Directory.GetFiles(_root, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal).ToList();
+
+        Assert.That(() => frozen.CommitAsync(CancellationToken.None), Throws.InstanceOf<IOException>());
+        Assert.That(before, Has.Count.EqualTo(2), "the slice and the manifest");
+        Assert.That(Directory.GetFiles(_root, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal), Is.EqualTo(before));
+    }
+
+    [Test]
     public async Task Two_runs_of_one_interval_at_once_never_mix_their_rows()
     {
         await using var one = await OpenAsync(attempt: 1, token: 1);

@@ -4,18 +4,21 @@ using Exporter.Exports.Model;
 namespace Exporter.Exports.Destinations.Files;
 
 /// <summary>
-/// A slice on its way into a file. A later attempt removes this one's temporary file, so a frozen worker that comes back
-/// finds nothing to rename.
+/// A slice on its way into a file. The temporary file is there from the slice's opening on, and a later attempt, or the end of the run, removes it: a
+/// frozen worker that comes back finds nothing to rename, and removes nothing.
 /// </summary>
+/// <param name="format">What the file holds.</param>
+/// <param name="schema">Its columns.</param>
+/// <param name="address">Which slice it is.</param>
+/// <param name="file">The temporary file, open.</param>
+/// <param name="temporary">Its path.</param>
+/// <param name="path">The path that it gets.</param>
+/// <param name="key">The same below the destination's root.</param>
 internal sealed class FileSliceSink(
-    FilesDestination destination, FormatOptions format, Schema schema, SliceAddress address, string folder, SliceKeys keys,
-    Func<string, FileStream> open) : ISliceSink
+    FormatOptions format, Schema schema, SliceAddress address, FileStream file, string temporary, string path, string key) : ISliceSink
 {
     private const long DrainBytes = 1024 * 1024;
-    private readonly string _temporary = Path.Combine(folder, TemporaryName.OfSlice(address));
-    private readonly string _path = Path.Combine(folder, keys.SliceName(address.Slice));
     private EncodedSlice? _encoded;
-    private FileStream? _file;
     private bool _ended;
 
     public long BytesSent { get; private set; }
@@ -28,7 +31,6 @@ internal sealed class FileSliceSink(
             return;
         }
 
-        _file ??= open(_temporary);
         _encoded ??= new EncodedSlice(format, schema, address);
         await _encoded.EncodeAsync(batch, cancellationToken).ConfigureAwait(false);
         if (_encoded.Output.Buffered >= DrainBytes)
@@ -40,52 +42,40 @@ internal sealed class FileSliceSink(
     public async Task<SliceReceipt> CommitAsync(CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_ended, this);
+        cancellationToken.ThrowIfCancellationRequested();
         if (_encoded is null)
         {
+            await file.DisposeAsync().ConfigureAwait(false);
+            CheckTemporary();
+            File.Delete(path);
+            File.Delete(temporary);
             _ended = true;
-            if (File.Exists(_path))
-            {
-                destination.ManifestGone(folder);
-                File.Delete(_path);
-                FileFolder.Sync(folder);
-            }
-
+            FileFolder.Sync(Path.GetDirectoryName(path)!);
             return EncodedSlice.EmptyReceipt(address.Slice);
         }
 
         await _encoded.CompleteAsync(cancellationToken).ConfigureAwait(false);
         await DrainAsync(cancellationToken).ConfigureAwait(false);
-        await FileFolder.FlushAsync(_file!, cancellationToken).ConfigureAwait(false);
-        await _file!.DisposeAsync().ConfigureAwait(false);
-        _file = null;
-        if (!File.Exists(_temporary))
-        {
-            throw new IOException($"{_temporary} is gone: a later attempt has opened this slice.");
-        }
-
-        destination.ManifestGone(folder);
-        File.Move(_temporary, _path, overwrite: true);
-        FileFolder.Sync(folder);
+        await FileFolder.FlushAsync(file, cancellationToken).ConfigureAwait(false);
+        await file.DisposeAsync().ConfigureAwait(false);
+        CheckTemporary();
+        File.Move(temporary, path, overwrite: true);
+        FileFolder.Sync(Path.GetDirectoryName(path)!);
         _ended = true;
-        return _encoded.Receipt(address.Slice, keys.Slice(address));
+        return _encoded.Receipt(address.Slice, key);
     }
 
     public async ValueTask DisposeAsync()
     {
         _encoded?.Dispose();
         _encoded = null;
-        if (_file is { } file)
-        {
-            _file = null;
-            await file.DisposeAsync().ConfigureAwait(false);
-        }
-
+        await file.DisposeAsync().ConfigureAwait(false);
         if (!_ended)
         {
             _ended = true;
             try
             {
-                File.Delete(_temporary);
+                File.Delete(temporary);
             }
             catch (Exception error) when (error is IOException or UnauthorizedAccessException)
             {
@@ -94,10 +84,18 @@ internal sealed class FileSliceSink(
         }
     }
 
+    private void CheckTemporary()
+    {
+        if (!File.Exists(temporary))
+        {
+            throw new IOException($"{temporary} is gone: a later attempt has opened this slice.");
+        }
+    }
+
     private async Task DrainAsync(CancellationToken cancellationToken)
     {
         using var bytes = _encoded!.Output.TakeAll();
-        await bytes.CopyToAsync(_file!, cancellationToken).ConfigureAwait(false);
+        await bytes.CopyToAsync(file, cancellationToken).ConfigureAwait(false);
         BytesSent += bytes.Length;
     }
 }

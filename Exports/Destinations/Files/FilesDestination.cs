@@ -33,7 +33,10 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
                 File.Delete(Path.Combine(folder, left));
             }
 
-            return new FileSliceSink(this, format, schema, address, folder, _keys, _open);
+            // Here and not at the commit: a frozen attempt that comes back must not remove the manifest of a finished run.
+            ManifestGone(folder);
+            var temporary = Path.Combine(folder, TemporaryName.OfSlice(address));
+            return new FileSliceSink(format, schema, address, _open(temporary), temporary, Path.Combine(folder, _keys.SliceName(address.Slice)), _keys.Slice(address));
         },
         cancellationToken);
 
@@ -68,9 +71,8 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
-    /// <summary>Removes the manifest of an earlier export of the interval before the first of its files changes, so that a
-    /// manifest never lies.</summary>
-    internal void ManifestGone(string folder)
+    // The manifest of an earlier export of the interval goes before the first of its files changes, so that a manifest never lies.
+    private void ManifestGone(string folder)
     {
         if (_changing.ContainsKey(folder))
         {
