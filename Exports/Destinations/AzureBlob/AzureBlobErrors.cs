@@ -55,10 +55,15 @@ internal static class AzureBlobErrors
         ("ConditionNotMet" or "TargetConditionNotMet" or "BlobAlreadyExists" or "InvalidBlockList" or "BlobNotFound", _) => new(
             ErrorKind.Transient, "Another attempt has written this blob meanwhile."),
         ("BlobImmutableDueToPolicy" or "BlobImmutableDueToLegalHold" or "ContainerImmutabilityPolicyLocked" or "ContainerHasLegalHold"
-            or "BlobArchived" or "BlobBeingRehydrated" or "SnapshotsPresent" or "InvalidBlobType" or "ResourceTypeMismatch" or "BlobOperationNotSupported", _) => User(
+            or "BlobArchived" or "BlobBeingRehydrated" or "SnapshotsPresent" or "InvalidBlobType" or "ResourceTypeMismatch" or "BlobOperationNotSupported"
+            or "BlobUsesCustomerSpecifiedEncryption", _) => User(
             AzureBlobOptions.ContainerSetting,
             $"A blob in {options.Container} cannot be replaced: {error.ErrorCode}.",
             "Take the policy, lease, snapshots or archive tier off what lies there, or export to another prefix."),
+        ("InvalidBlobTier" or "BlobAccessTierNotSupportedForAccountType" or "BlobTierInadequateForContentLength" or "ContentLengthLargerThanTierLimit", _) => User(
+            AzureBlobOptions.AccessTierSetting, $"{options.Place} does not keep blobs as {options.AccessTier}: {error.ErrorCode}.", "Use a tier that the account has, or leave it out."),
+        ("RequestBodyTooLarge", _) => User(
+            AzureBlobOptions.BlockSizeSetting, $"A block has a size that {options.Place} does not take: {error.ErrorCode}.", "Use smaller blocks."),
         ("LeaseIdMissing" or "LeaseIdMismatchWithBlobOperation" or "LeaseAlreadyPresent", _) => User(
             AzureBlobOptions.ContainerSetting, $"Another program holds a lease on a blob in {options.Container}.", "Break the lease, or export to another prefix."),
         ("InvalidBlobOrBlock" or "BlockCountExceedsLimit", _) => User(
@@ -69,7 +74,7 @@ internal static class AzureBlobErrors
             options.CredentialSetting,
             $"This may not be done in container {options.Container}: {error.ErrorCode}.",
             "Allow to read, add, create, write, delete and list in the container."),
-        ("ContainerBeingDeleted" or "AccountBeingCreated" or "Md5Mismatch" or "PendingCopyOperation", _) => new(ErrorKind.Transient, $"{options.Place} answered {error.ErrorCode}."),
+        ("ContainerBeingDeleted" or "AccountBeingCreated" or "SystemInUse" or "Md5Mismatch" or "PendingCopyOperation", _) => new(ErrorKind.Transient, $"{options.Place} answered {error.ErrorCode}."),
         (_, >= HttpStatusCode.InternalServerError or HttpStatusCode.RequestTimeout) => new(ErrorKind.Transient, $"{options.Place} answered {error.Status}."),
         _ => new(ErrorKind.Bug, $"{options.Place} refused a request with {error.Status} {error.ErrorCode}."),
     };
