@@ -7,7 +7,7 @@ internal sealed partial class GuaranteesTests
     [Test]
     public void Every_test_that_the_guarantees_name_exists()
     {
-        var docs = Path.Combine(Root(), "docs");
+        var docs = Repository.PathOf("docs");
         var named = TestLink().Matches(File.ReadAllText(Path.Combine(docs, "guarantees.md")));
         Assert.That(named, Has.Count.GreaterThan(40));
         Assert.Multiple(() =>
@@ -25,20 +25,9 @@ internal sealed partial class GuaranteesTests
     [Test]
     public void Every_promise_names_a_test()
     {
-        var promises = File.ReadLines(Path.Combine(Root(), "docs", "guarantees.md")).Where(line => line.StartsWith("| **", StringComparison.Ordinal)).ToList();
+        var promises = File.ReadLines(Repository.PathOf("docs/guarantees.md")).Where(line => line.StartsWith("| **", StringComparison.Ordinal)).ToList();
         Assert.That(promises, Has.Count.GreaterThan(20));
         Assert.That(promises, Has.All.Matches<string>(line => line is not null && TestLink().IsMatch(line.Split('|')[3])));
-    }
-
-    private static string Root()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder.FullName, "Exporter.sln")))
-        {
-            folder = folder.Parent ?? throw new DirectoryNotFoundException("Exporter.sln is in no folder above the tests.");
-        }
-
-        return folder.FullName;
     }
 
     [GeneratedRegex(@"\[(?<test>\w+)\]\((?<file>\.\./[^)]+Tests?/[^)]+\.cs)\)")]

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
 using Amazon.S3;
 using Exporter.Exports.Testing;
@@ -127,7 +126,7 @@ internal static partial class S3Compat
         }
     }
 
-    private static string Page([CallerFilePath] string file = "") => Path.Combine(Path.GetDirectoryName(file)!, "../../docs/destinations/s3.md");
+    private static string Page() => Repository.PathOf("docs/destinations/s3.md");
 
     [GeneratedRegex(@"<!-- s3-compat -->\n(\|.*\n)*\n")]
     private static partial Regex Shown();

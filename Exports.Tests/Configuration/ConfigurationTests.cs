@@ -94,7 +94,7 @@ internal sealed class ConfigurationTests
     [Test]
     public void The_schema_for_editors_is_as_committed()
     {
-        var path = Path.Combine(Root(), "docs", "exports.schema.json");
+        var path = Repository.PathOf("docs/exports.schema.json");
         var made = ConfigurationSchema.Make().ToJsonString(ExportJson.Indented) + "\n";
         if (Environment.GetEnvironmentVariable("UPDATE_TEXTS") == "1")
         {
@@ -109,6 +109,4 @@ internal sealed class ConfigurationTests
     private static BatchExportView ViewOf(ConfiguredExport export) => new(
         Guid.NewGuid(), export.Name, export.Destination, Guid.NewGuid(), export.Model, export.Format, export.Schedule, export.Settings, false, null, null, null,
         DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch, null, ProjectStore.Default);
-
-    private static string Root([System.Runtime.CompilerServices.CallerFilePath] string file = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(file)!, "..", ".."));
 }

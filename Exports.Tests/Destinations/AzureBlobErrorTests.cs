@@ -39,14 +39,14 @@ public sealed partial class AzureBlobErrorTests
     [Test]
     public void No_code_that_is_sorted_is_missing_from_the_documentation()
     {
-        var source = File.ReadAllText(Beside("../../Exports/Destinations/AzureBlob/AzureBlobErrors.cs"));
+        var source = File.ReadAllText(Repository.PathOf("Exports/Destinations/AzureBlob/AzureBlobErrors.cs"));
         var sorted = SortedCode().Matches(source).Select(match => match.Groups[1].Value).ToHashSet(StringComparer.Ordinal);
         Assert.That(sorted, Has.Count.GreaterThan(30));
         Assert.That(sorted.Except(Documented().Select(one => (string)one.Arguments[0]!)), Is.Empty);
     }
 
     private static IEnumerable<TestCaseData> Documented() =>
-        from line in File.ReadLines(Beside("../../docs/destinations/azure-blob.md")).SkipWhile(line => !line.StartsWith("| code |", StringComparison.Ordinal))
+        from line in File.ReadLines(Repository.PathOf("docs/destinations/azure-blob.md")).SkipWhile(line => !line.StartsWith("| code |", StringComparison.Ordinal))
         let cells = line.Split('|')
         where cells.Length > 2
         from code in Quoted().Matches(cells[1]).Select(match => match.Groups[1].Value)
@@ -59,8 +59,6 @@ public sealed partial class AzureBlobErrorTests
         "AuthorizationFailure" or "AuthorizationPermissionMismatch" => 403,
         _ => 409,
     };
-
-    private static string Beside(string path, [System.Runtime.CompilerServices.CallerFilePath] string here = "") => Path.Combine(Path.GetDirectoryName(here)!, path);
 
     [GeneratedRegex("`([A-Za-z0-9_]+)`")]
     private static partial Regex Quoted();

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using System.Reflection;
-using System.Runtime.CompilerServices;
 using Exporter.Engine.Tests.Observability;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Destinations.Files;
@@ -102,9 +101,7 @@ public sealed class DestinationMetricsTests
 
     [Test]
     public Task Every_instrument_is_documented_as_it_is() =>
-        InstrumentTable.CheckAsync(Page(), DestinationMetrics.MeterName, "<!-- instruments of exports -->", factory => _ = new DestinationMetrics(factory), atLeast: 5);
-
-    private static string Page([CallerFilePath] string file = "") => Path.Combine(Path.GetDirectoryName(file)!, "../../docs/observability.md");
+        InstrumentTable.CheckAsync(Repository.PathOf("docs/observability.md"), DestinationMetrics.MeterName, "<!-- instruments of exports -->", factory => _ = new DestinationMetrics(factory), atLeast: 5);
 
     private double Sum(string name, string tags) => _told.Where(one => one.Instrument == "exporter.exports.destination." + name && one.Tags == tags).Sum(one => one.Value);
 

@@ -290,7 +290,7 @@ public sealed class S3Tests
     [Test]
     public async Task Every_code_that_is_sorted_is_in_the_documentation()
     {
-        var page = await File.ReadAllTextAsync(Path.Combine(Path.GetDirectoryName(Here())!, "../../docs/destinations/s3.md"));
+        var page = await File.ReadAllTextAsync(Repository.PathOf("docs/destinations/s3.md"));
         Assert.That(S3ErrorTable.Codes.Where(code => !page.Contains(code, StringComparison.Ordinal)), Is.Empty);
     }
 
@@ -299,8 +299,6 @@ public sealed class S3Tests
     public void A_part_size_out_of_range_is_refused_by_name(long size) => Assert.That(
         () => new S3Options { Bucket = "bucket", PartSize = size }.Validate(),
         Throws.TypeOf<UserErrorException>().With.Property(nameof(UserErrorException.Setting)).EqualTo("part_size"));
-
-    private static string Here([System.Runtime.CompilerServices.CallerFilePath] string file = "") => file;
 
     private static async Task<SliceReceipt> ExportAsync(IDestination destination, long token = 1)
     {

@@ -78,14 +78,5 @@ internal static class TypeTable
         Assert.That((await sink.CommitAsync(default)).Rows, Is.EqualTo(1));
     }
 
-    private static string PathOf(string page)
-    {
-        var folder = TestContext.CurrentContext.TestDirectory;
-        while (!File.Exists(Path.Combine(folder, "Exporter.sln")))
-        {
-            folder = Path.GetDirectoryName(folder)!;
-        }
-
-        return Path.Combine(folder, "docs", "destinations", page);
-    }
+    private static string PathOf(string page) => Repository.PathOf("docs/destinations/" + page);
 }

@@ -162,16 +162,7 @@ public sealed class TypeTableTests
 
     private static bool IsRow(string line) => line.StartsWith("| `", StringComparison.Ordinal) && line.Split('|').Length == 8;
 
-    private static string Table()
-    {
-        var folder = TestContext.CurrentContext.TestDirectory;
-        while (!File.Exists(Path.Combine(folder, "Exporter.sln")))
-        {
-            folder = Path.GetDirectoryName(folder)!;
-        }
-
-        return Path.Combine(folder, "docs", "types.md");
-    }
+    private static string Table() => Repository.PathOf("docs/types.md");
 
     private sealed record TypeRow(string ClickHouse, string Example, string Parquet, string Arrow, string Json, string Csv)
     {

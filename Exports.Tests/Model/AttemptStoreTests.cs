@@ -19,7 +19,7 @@ public sealed class AttemptStoreTests
         await _database.InTransactionAsync(async transaction =>
         {
             await _database.Runs.BeginAsync(transaction, _runId, new ExportInput { BatchExportId = export.BatchExportId }, null, default);
-            await _database.Runs.PlanAsync(transaction, _runId, [Slice(Hour(3), 0, 10)], default);
+            await _database.Runs.PlanAsync(transaction, _runId, [Slice(Hour(3), 0, 10)], null, default);
         });
     }
 

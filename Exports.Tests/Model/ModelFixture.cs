@@ -47,7 +47,7 @@ internal static class ModelFixture
         await database.InTransactionAsync(async transaction =>
         {
             await database.Runs.BeginAsync(transaction, runId, new ExportInput { BatchExportId = export.BatchExportId }, null, default);
-            await database.Runs.PlanAsync(transaction, runId, [Slice(interval, 0, rows)], default);
+            await database.Runs.PlanAsync(transaction, runId, [Slice(interval, 0, rows)], null, default);
         });
         await database.InTransactionAsync(transaction => database.Runs.CommitSliceAsync(transaction, runId, Receipt(0, rows), 100, 1, 1, default));
         await database.InTransactionAsync(transaction => database.Runs.FinishAsync(transaction, runId, export.BatchExportId, 0, default));

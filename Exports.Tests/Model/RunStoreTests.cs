@@ -24,7 +24,7 @@ public sealed class RunStoreTests
             Assert.That(order.Interval, Is.EqualTo(Hour(3)));
             Assert.That(order.Export.Model.KeyColumns, Is.EqualTo(["uuid"]));
             await database.Runs.PlanAsync(
-                transaction, runId, [Slice(new(Day.AddHours(3), half), 0, 5), Slice(new(half, Day.AddHours(4)), 1, 6)], default);
+                transaction, runId, [Slice(new(Day.AddHours(3), half), 0, 5), Slice(new(half, Day.AddHours(4)), 1, 6)], null, default);
         });
         await database.InTransactionAsync(transaction => database.Runs.CommitSliceAsync(transaction, runId, Receipt(0, 5), 500, 1, 1, default));
         await database.Attempts.BeginAsync(new AttemptId(runId, 1, runId, 1, 1), default);
@@ -143,7 +143,7 @@ public sealed class RunStoreTests
         await using var database = await TestDatabase.NewAsync();
         var export = await NewHourlyAsync(database);
         var runId = await database.Control.StartAsync(export, Hour(3), "tester");
-        Task Plan() => database.InTransactionAsync(transaction => database.Runs.PlanAsync(transaction, runId, [Slice(Hour(3), 0, 1)], default));
+        Task Plan() => database.InTransactionAsync(transaction => database.Runs.PlanAsync(transaction, runId, [Slice(Hour(3), 0, 1)], null, default));
         await Plan();
         await Assert.ThrowsAsync<InvalidOperationException>(Plan);
     }
@@ -172,7 +172,7 @@ public sealed class RunStoreTests
         await using var database = await TestDatabase.NewAsync();
         var export = await NewHourlyAsync(database);
         var runId = await database.Control.StartAsync(export, Hour(3), "tester");
-        await database.InTransactionAsync(transaction => database.Runs.PlanAsync(transaction, runId, [Slice(Hour(3), 0, 1)], default));
+        await database.InTransactionAsync(transaction => database.Runs.PlanAsync(transaction, runId, [Slice(Hour(3), 0, 1)], null, default));
         var error = await Assert.ThrowsAsync<PostgresException>(() => database.ExecuteAsync(sql));
         Assert.That(error!.SqlState, Is.EqualTo(PostgresErrorCodes.CheckViolation));
     }

@@ -11,11 +11,9 @@ public sealed class FailureTests
     [SetUp]
     public async Task PrepareAsync()
     {
-        _fixture = await RunFixture.NewAsync();
-        await _fixture.FillAsync(
+        _fixture = await RunFixture.StartedAsync(
             "ts DateTime64(6, 'UTC'), id UInt64",
             $"SELECT toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalSecond(number * 43), number FROM numbers({Rows})");
-        await _fixture.StartAsync();
     }
 
     [TearDown]

@@ -12,11 +12,9 @@ public sealed class LateRowsTests
     [SetUp]
     public async Task PrepareAsync()
     {
-        _fixture = await RunFixture.NewAsync();
-        await _fixture.FillAsync(
+        _fixture = await RunFixture.StartedAsync(
             "ts DateTime64(6, 'UTC'), id UInt64, v UInt32, text String",
             "SELECT toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalMillisecond(number * 4000), number, 1, repeat('x', 50) FROM numbers(20000)");
-        await _fixture.StartAsync();
     }
 
     [TearDown]
@@ -77,12 +75,10 @@ public sealed class LateRowsTests
     [TestCase(Dedup.Final)]
     public async Task A_newer_version_of_a_row_is_found_though_the_number_of_rows_is_the_same(Dedup dedup)
     {
-        await using var fixture = await RunFixture.NewAsync();
-        await fixture.FillAsync(
+        await using var fixture = await RunFixture.StartedAsync(
             "ts DateTime64(6, 'UTC'), id UInt64, v UInt32, text String",
             "SELECT toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalMillisecond(number * 40000), number, 1, repeat('x', 500) FROM numbers(2000)",
             "ReplacingMergeTree(v) ORDER BY (ts, id)");
-        await fixture.StartAsync();
         var run = await fixture.RunAsync(RunFixture.Export(dedup, "ts", "id"));
         await fixture.Server.ExecuteAsync($"INSERT INTO {fixture.Table} SELECT ts, id, 2, 'newer' FROM {fixture.Table} WHERE id = 1000");
         var look = await fixture.VerifyAsync(run.RunId);

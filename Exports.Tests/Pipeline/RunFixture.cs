@@ -49,6 +49,15 @@ internal sealed class RunFixture : IAsyncDisposable
         return new RunFixture(server, name, server.Of(name, user ?? LocalClickHouse.User), await TestDatabase.NewAsync());
     }
 
+    /// <summary>One with a table that is filled, and a worker that is started.</summary>
+    public static async Task<RunFixture> StartedAsync(string columns, string rows, string engine = "MergeTree ORDER BY ts")
+    {
+        var fixture = await NewAsync();
+        await fixture.FillAsync(columns, rows, engine);
+        await fixture.StartAsync();
+        return fixture;
+    }
+
     /// <summary>Makes the table and fills it.</summary>
     public async Task FillAsync(string columns, string rows, string engine = "MergeTree ORDER BY ts")
     {

@@ -35,10 +35,8 @@ public sealed class SplitTests
     [Test]
     public async Task A_slice_that_takes_too_long_is_split()
     {
-        await using var fixture = await RunFixture.NewAsync();
-        await fixture.FillAsync(
+        await using var fixture = await RunFixture.StartedAsync(
             "ts DateTime64(6, 'UTC'), id UInt64", "SELECT toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalSecond(number * 40), number FROM numbers(2000)");
-        await fixture.StartAsync();
         var export = RunFixture.Export();
         var run = await fixture.RunAsync(export with
         {
@@ -55,11 +53,9 @@ public sealed class SplitTests
     public async Task No_file_is_larger_than_it_may_be_and_the_next_run_is_planned_that_way()
     {
         const int Most = 100_000;
-        await using var fixture = await RunFixture.NewAsync();
-        await fixture.FillAsync(
+        await using var fixture = await RunFixture.StartedAsync(
             "ts DateTime64(6, 'UTC'), id UInt64, text String",
             "SELECT toDateTime64('2026-11-01 00:00:00', 6, 'UTC'), number, randomPrintableASCII(100) FROM numbers(5000)");
-        await fixture.StartAsync();
         var export = RunFixture.Export();
         // Bytes as they are planned with before anything was written come from the source, where a text is no JSON.
         var run = await fixture.RunAsync(export with

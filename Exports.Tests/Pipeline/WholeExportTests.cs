@@ -23,13 +23,11 @@ public sealed class WholeExportTests
     [SetUp]
     public async Task StartAsync()
     {
-        _fixture = await RunFixture.NewAsync();
-        await _fixture.FillAsync(Columns, string.Create(CultureInfo.InvariantCulture, $"""
+        _fixture = await RunFixture.StartedAsync(Columns, string.Create(CultureInfo.InvariantCulture, $"""
             SELECT toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalSecond(number * 14), number, if(number % 7 = 0, NULL, 'ä, "' || number || '"'),
               arrayMap(i -> 'tag-' || i, range(number % 4)), map('n', number, 'k' || number % 3, 1), tuple('place ' || number % 100, tuple(number / 8, number % 50 - 25))
             FROM numbers({Rows})
             """));
-        await _fixture.StartAsync();
     }
 
     [TearDown]

@@ -51,7 +51,7 @@ internal static class GlobalOptions
     public static ExporterSettings Settings(ParseResult parse, params IEnumerable<(string Setting, Option<string> Option)> own)
     {
         var flags = new Dictionary<string, SettingValue>(StringComparer.Ordinal);
-        foreach (var (setting, option) in own.Prepend(("project", Project)).Prepend(("encryption_key_file", EncryptionKeyFile)).Prepend(("clickhouse", ClickHouse)).Prepend(("postgres", Postgres)))
+        foreach (var (setting, option) in own.Concat([("postgres", Postgres), ("clickhouse", ClickHouse), ("encryption_key_file", EncryptionKeyFile), ("project", Project)]))
         {
             if (parse.GetValue(option) is { } value)
             {

@@ -133,7 +133,7 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
             {
                 await LockAsync(_database, transaction, id, name, cancellationToken).ConfigureAwait(false);
                 var before = await LoadAsync(transaction, id, cancellationToken).ConfigureAwait(false);
-                CheckUnchanged(before, edit);
+                ModelCheck.Unchanged(name, before.UpdatedAt, edit.UnchangedSince);
                 var edited = (before.ToBatchExport() with
                 {
                     Model = edit.Model ?? before.Model,
@@ -241,15 +241,6 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
                 before is null ? null : JsonSerializer.SerializeToNode(before, ExportJson.Options),
                 after is null ? null : JsonSerializer.SerializeToNode(after, ExportJson.Options)),
             cancellationToken);
-    }
-
-    private static void CheckUnchanged(BatchExportView before, BatchExportEdit edit)
-    {
-        if (edit.UnchangedSince is { } read && read != before.UpdatedAt)
-        {
-            throw new UserErrorException(
-                "updated_at", $"Somebody has changed {before.Name} at {before.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.", reason: UserErrorReason.Changed);
-        }
     }
 
     // What cannot become another once there are runs.

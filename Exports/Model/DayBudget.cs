@@ -10,12 +10,11 @@ internal sealed class DayBudget(NpgsqlDataSource data)
     private readonly ExportDatabase _database = new(data, "sql/runs.sql");
     private readonly ExportDatabase _exports = new(data, "sql/batch_exports.sql");
 
-    /// <summary>Takes a run's share, in the transaction that records its plan.</summary>
+    /// <summary>Looks at what is left for a run, in the transaction that records its plan next.</summary>
     /// <exception cref="UserErrorException">The day has not enough left.</exception>
-    public async Task TakeAsync(
+    public async Task CheckAsync(
         NpgsqlTransaction transaction, Guid runId, BatchExport export, long rows, long? bytes, CancellationToken cancellationToken)
     {
-        await _database.ExecuteAsync(transaction, "ExpectBytes", new { RunId = runId, Bytes = bytes }, cancellationToken).ConfigureAwait(false);
         var (mostRows, mostBytes) = (export.Settings.MaxRowsPerDay, export.Settings.MaxBytesPerDay);
         if (mostRows is null && mostBytes is null)
         {

@@ -69,12 +69,7 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec, 
                 var id = await _database.FirstAsync<Guid?>(transaction, "LockDestination", new { Project = project, Name = name }, cancellationToken).ConfigureAwait(false)
                     ?? throw Unknown(name);
                 var view = (await FindAsync(transaction, name, cancellationToken).ConfigureAwait(false))!;
-                if (edit.UnchangedSince is { } read && read != view.UpdatedAt)
-                {
-                    throw new UserErrorException(
-                        "updated_at", $"Somebody has changed {name} at {view.UpdatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.", reason: UserErrorReason.Changed);
-                }
-
+                ModelCheck.Unchanged(name, view.UpdatedAt, edit.UnchangedSince);
                 var before = Read((await _database.FirstAsync<DestinationRow>(transaction, "LoadDestination", new { Id = id }, cancellationToken).ConfigureAwait(false))!);
                 var edited = edit.Of(before);
                 CheckStorable(edited);

@@ -27,6 +27,16 @@ internal static class ModelCheck
         }
     }
 
+    /// <summary>Refuses an edit of something that somebody has changed since it was read.</summary>
+    public static void Unchanged(string name, DateTimeOffset updatedAt, DateTimeOffset? read)
+    {
+        if (read is not null && read != updatedAt)
+        {
+            throw new UserErrorException(
+                "updated_at", $"Somebody has changed {name} at {updatedAt:yyyy-MM-ddTHH:mm:ssZ}, after it was read.", "Read it again, and make the change anew.", reason: UserErrorReason.Changed);
+        }
+    }
+
     public static void Model(SourceModel model)
     {
         if ((model.Table is null) == (model.Query is null))

@@ -53,15 +53,16 @@ public sealed class RunStore(NpgsqlDataSource data)
     /// <param name="transaction">The step's.</param>
     /// <param name="runId">The run.</param>
     /// <param name="slices">Numbered from 0 without gaps; none when there are no rows.</param>
+    /// <param name="expectedBytes">About how many bytes their rows have in the source, uncompressed; null when that is not known.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
     /// <exception cref="InvalidOperationException">The run has a plan already.</exception>
-    public async Task PlanAsync(NpgsqlTransaction transaction, Guid runId, IReadOnlyList<Slice> slices, CancellationToken cancellationToken)
+    public async Task PlanAsync(NpgsqlTransaction transaction, Guid runId, IReadOnlyList<Slice> slices, long? expectedBytes, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(slices);
         var planned = await _database.ExecuteAsync(
             transaction,
             "PlanRun",
-            new { RunId = runId, Slices = slices.Count, ExpectedRows = slices.Sum(slice => slice.ExpectedRows) },
+            new { RunId = runId, Slices = slices.Count, ExpectedRows = slices.Sum(slice => slice.ExpectedRows), ExpectedBytes = expectedBytes },
             cancellationToken).ConfigureAwait(false);
         if (planned != 1)
         {

@@ -27,9 +27,9 @@ internal sealed class ExportWorkflow(
             () => PlanAsync(step, order)), SliceRounds.OptionsFor(order.Interval)).ConfigureAwait(false);
         await run.StepInTransactionAsync("record plan", (step, transaction) => ErrorClassifier.SortedAsync(async () =>
         {
-            await budget.TakeAsync(
+            await budget.CheckAsync(
                 transaction, run.RunId, order.Export, plan.Slices.Sum(slice => slice.ExpectedRows), plan.ExpectedBytes, step.CancellationToken).ConfigureAwait(false);
-            await runs.PlanAsync(transaction, run.RunId, plan.Slices, step.CancellationToken).ConfigureAwait(false);
+            await runs.PlanAsync(transaction, run.RunId, plan.Slices, plan.ExpectedBytes, step.CancellationToken).ConfigureAwait(false);
             await runs.RecordOrderAsync(transaction, run.RunId, new RecordedOrder(order.Export, plan.Columns), step.CancellationToken).ConfigureAwait(false);
             return plan.Slices.Count;
         })).ConfigureAwait(false);

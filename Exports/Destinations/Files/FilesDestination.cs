@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Globalization;
 using Apache.Arrow;
 using Exporter.Exports.Formats;
@@ -16,16 +15,15 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
     private readonly string _root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Root));
     private readonly SliceKeys _keys = new(FilesOptions.PrefixSetting, options.Prefix, EncoderFactory.FileExtension(format));
 
-    // Intervals whose manifest of an earlier export this instance has removed: see ManifestGone.
-    private readonly ConcurrentDictionary<string, bool> _changing = new();
+    private readonly EarlierManifests _manifests = new();
 
     public bool TakesNestedValues => true;
 
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
         new FilesCheck(this, _root, _keys.Start, CheckRoot, _open).RunAsync(cancellationToken);
 
-    public Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken) => Task.Run(
-        ISliceSink () =>
+    public Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken) => Task.Run<ISliceSink>(
+        async () =>
         {
             var folder = FolderOf(address.Export, address.Interval, address.Table);
             foreach (var left in Names(folder).Where(name => TemporaryName.IsOlder(name, address)))
@@ -34,7 +32,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
             }
 
             // Here and not at the commit: a frozen attempt that comes back must not remove the manifest of a finished run.
-            ManifestGone(folder);
+            await _manifests.GoneAsync(Path.Combine(folder, ManifestDocument.FileName), RemoveAsync, cancellationToken).ConfigureAwait(false);
             var temporary = Path.Combine(folder, TemporaryName.OfSlice(address));
             return new FileSliceSink(format, schema, address, _open(temporary), temporary, Path.Combine(folder, _keys.SliceName(address.Slice)), _keys.Slice(address));
         },
@@ -44,6 +42,7 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
     {
         var document = ManifestDocument.Of(manifest);
         var folder = FolderOf(manifest.Export, manifest.Interval, manifest.Table);
+        var path = Path.Combine(folder, ManifestDocument.FileName);
         CheckFiles(document);
 
         // A manifest must not stand beside files that it does not list, so these go first; readers of the old one are told by
@@ -52,17 +51,17 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
         var stale = Names(folder).Where(name => TemporaryName.Is(name) || (SliceKeys.IsSliceName(name) && !listed.Contains(name))).ToList();
         if (stale.Any(SliceKeys.IsSliceName))
         {
-            ManifestGone(folder);
+            await _manifests.GoneAsync(path, RemoveAsync, cancellationToken).ConfigureAwait(false);
         }
 
         stale.ForEach(name => File.Delete(Path.Combine(folder, name)));
         await FileFolder.WriteAsync(
-            Path.Combine(folder, ManifestDocument.FileName),
+            path,
             Path.Combine(folder, TemporaryName.OfManifest()),
             document.ToBytes(),
             _open,
             cancellationToken).ConfigureAwait(false);
-        _changing.TryRemove(folder, out _);
+        _manifests.Written(path);
     }
 
     public ColumnLimit? LimitOf(Field field) => FileLimits.Of(format, field);
@@ -71,22 +70,15 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
-    // The manifest of an earlier export of the interval goes before the first of its files changes, so that a manifest never lies.
-    private void ManifestGone(string folder)
+    private static Task RemoveAsync(string path, CancellationToken cancellationToken)
     {
-        if (_changing.ContainsKey(folder))
+        if (File.Exists(path))
         {
-            return;
+            File.Delete(path);
+            FileFolder.Sync(Path.GetDirectoryName(path)!);
         }
 
-        var manifest = Path.Combine(folder, ManifestDocument.FileName);
-        if (File.Exists(manifest))
-        {
-            File.Delete(manifest);
-            FileFolder.Sync(folder);
-        }
-
-        _changing[folder] = true;
+        return Task.CompletedTask;
     }
 
     private static IEnumerable<string> Names(string folder) => Directory.EnumerateFiles(folder).Select(path => Path.GetFileName(path)).ToList();

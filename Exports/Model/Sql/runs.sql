@@ -66,12 +66,9 @@ where (p.epoch, p.attempt) <= (excluded.epoch, excluded.attempt)
 
 -- name: PlanRun
 -- Index: run_pkey. Once: a plan never changes.
-update exports.run set planned_at = engine.clock(), planned_slices = @Slices, expected_rows = @ExpectedRows
+update exports.run
+set planned_at = engine.clock(), planned_slices = @Slices, expected_rows = @ExpectedRows, expected_bytes = @ExpectedBytes
 where run_id = @RunId and planned_at is null
-
--- name: ExpectBytes
--- Index: run_pkey.
-update exports.run set expected_bytes = @Bytes where run_id = @RunId
 
 -- name: PlannedToday
 -- Index: run_planned. What the other runs of the export have planned since midnight by UTC; the export is locked.
