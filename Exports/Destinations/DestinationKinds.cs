@@ -1,6 +1,7 @@
 using Exporter.Exports.Destinations.AzureBlob;
 using Exporter.Exports.Destinations.Files;
 using Exporter.Exports.Destinations.Postgres;
+using Exporter.Exports.Destinations.Redshift;
 using Exporter.Exports.Destinations.S3;
 using Exporter.Exports.Destinations.Snowflake;
 using Exporter.Exports.Destinations.Webhook;
@@ -19,6 +20,7 @@ public static class DestinationKinds
         AzureBlobOptions.Kind,
         PostgresOptions.Kind,
         SnowflakeOptions.Kind,
+        RedshiftOptions.Kind,
         WebhookOptions.Kind,
     ];
 

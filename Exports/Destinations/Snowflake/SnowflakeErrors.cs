@@ -112,7 +112,7 @@ internal static partial class SnowflakeErrors
     private static string ReadSetting(SnowflakeOptions options) => options.Stage is not null ? SnowflakeOptions.StageSetting
         : options.StorageIntegration is not null ? SnowflakeOptions.IntegrationSetting
         : options.CopyAccessKey is not null ? SnowflakeOptions.CopyKeySetting
-        : SnowflakeOptions.StagePrefix + S3.S3Options.AccessKeySetting;
+        : Staging.StageSettings.Prefix + S3.S3Options.AccessKeySetting;
 
     private static ExportError User(string setting, string message, string advice) => new(ErrorKind.User, message, setting, advice);
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Serialization;
-using Exporter.Exports.Destinations.S3;
+using Exporter.Exports.Destinations.Staging;
 using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Destinations.Snowflake;
@@ -32,16 +32,10 @@ internal sealed record SnowflakeOptions
     public const string CopyKeySetting = "copy_access_key";
     public const string CopySecretSetting = "copy_secret_key";
 
-    /// <summary>What the settings of the bucket begin with; behind it they are those of the kind s3.</summary>
-    public const string StagePrefix = "stage_";
-
     /// <summary>The column that says which commit brought a row.</summary>
     public const string DefaultProvenance = "_exporter_commit";
 
     private const string ExportPlace = "{export}";
-
-    // Those of S3 that mean nothing for files that are read once and removed.
-    private static readonly HashSet<string> NotStaged = [S3Options.StorageClassSetting, S3Options.ConditionalSetting];
 
     public static DestinationKind Kind { get; } = new()
     {
@@ -70,17 +64,14 @@ internal sealed record SnowflakeOptions
             new(IntegrationSetting, SettingType.Text, "A storage integration with which Snowflake reads the bucket. Default none."),
             new(CopyKeySetting, SettingType.Text, "Without stage and integration: the access key with which Snowflake reads the bucket. Default stage_access_key.") { Secret = true },
             new(CopySecretSetting, SettingType.Text, "Its secret. Default stage_secret_key.") { Secret = true },
-            .. S3Options.Kind.Settings.Where(setting => !NotStaged.Contains(setting.Name)).Select(setting => setting with
-            {
-                Name = StagePrefix + setting.Name, Description = "Of the bucket for staged files. " + setting.Description, Place = false,
-            }),
+            .. StageSettings.All(isRequired: true),
             new(HostSetting, SettingType.Text, "The URL of the account. Default https://ACCOUNT.snowflakecomputing.com."),
             new(TimeoutSetting, SettingType.Number, "Seconds that a statement may take. Default 3600; from 1 to 86400."),
         ],
         Open = (destination, format) =>
         {
             var options = DestinationOptions.Read<SnowflakeOptions>(destination).Validate();
-            return new SnowflakeDestination(options, StageOf(destination), format);
+            return new SnowflakeDestination(options, StageSettings.Read(destination), format);
         },
     };
 
@@ -220,28 +211,6 @@ internal sealed record SnowflakeOptions
         CheckCredentials();
         CheckStage();
         return ValidateMode();
-    }
-
-    // Its settings are S3's, and so are what they may be; a message names them as they are named here.
-    private static S3Options StageOf(Destination destination)
-    {
-        var staged = new Destination
-        {
-            Name = destination.Name,
-            Kind = "s3",
-            Settings = new([.. destination.Settings.Where(setting => IsStage(setting.Key)).Select(setting => KeyValuePair.Create(setting.Key[StagePrefix.Length..], setting.Value?.DeepClone()))]),
-            Secrets = destination.Secrets.Where(secret => IsStage(secret.Key)).ToDictionary(secret => secret.Key[StagePrefix.Length..], secret => secret.Value),
-        };
-        try
-        {
-            return DestinationOptions.Read<S3Options>(staged).Validate();
-        }
-        catch (UserErrorException error)
-        {
-            throw new UserErrorException(StagePrefix + error.Setting, error.Problem, error.Advice, error);
-        }
-
-        static bool IsStage(string name) => name.StartsWith(StagePrefix, StringComparison.Ordinal);
     }
 
     private void CheckCredentials()
