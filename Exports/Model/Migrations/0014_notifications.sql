@@ -67,7 +67,7 @@ create table exports.notification (
   sent_at timestamptz
 );
 create index notification_created on exports.notification (created_at);
-create index notification_target on exports.notification (target_id);
+create index notification_of_target on exports.notification (target_id);
 
 create view exports.notifications as
 select n.notification_id, n.event, n.target, e.name as batch_export, n.run_id, n.interval_start, n.interval_end, n.detail, n.created_at, n.sent_at,
