@@ -126,6 +126,26 @@ public sealed class AzureBlobTests
         Assert.That(await StoredAsync(), Is.EqualTo(new[] { (receipt.File!, receipt.Sha256!) }));
     }
 
+    // Nor can the blob be looked at: nothing is known but what was recorded.
+    [Test]
+    public async Task A_commit_whose_answer_never_came_is_found_by_the_next_attempt()
+    {
+        var (progress, done) = (new KeptProgress(), false);
+        await using var cut = Make(new FaultyAzureHandler(request =>
+            FaultyAzureHandler.IsCommit(request) && !done && (done = true) ? Fault.LoseAnswer : done ? Fault.Refuse : Fault.None));
+        await using (var sink = await cut.OpenSliceAsync(Address(token: 1) with { Progress = progress }, TestBatches.Schema, CancellationToken.None))
+        {
+            await WriteAsync(sink, from: 0);
+            sink.Note("a note");
+            Assert.That(async () => await sink.CommitAsync(CancellationToken.None), Throws.Exception);
+        }
+
+        await using var destination = Make();
+        var found = (await destination.ResumeSliceAsync(Address(token: 2) with { Progress = progress }, CancellationToken.None))!;
+        Assert.That(found.Note, Is.EqualTo("a note"));
+        Assert.That(await StoredAsync(), Is.EqualTo(new[] { (found.Receipt.File!, found.Receipt.Sha256!) }));
+    }
+
     [Test]
     public async Task A_commit_that_never_arrived_is_not_taken_for_the_blob_of_an_earlier_export()
     {

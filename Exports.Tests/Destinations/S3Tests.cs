@@ -62,6 +62,26 @@ public sealed class S3Tests
         Assert.That(await StoredAsync(), Is.EqualTo(new[] { (receipt.File!, receipt.Sha256!) }));
     }
 
+    // Nor can the object be looked at: nothing is known but what was recorded.
+    [Test]
+    public async Task A_completion_whose_answer_never_came_is_found_by_the_next_attempt()
+    {
+        var (progress, done) = (new KeptProgress(), false);
+        await using var cut = Make(new FaultyS3Client(request =>
+            FaultyS3Client.IsCompletion(request) && (done = true) ? Fault.LoseAnswer : done ? Fault.Refuse : Fault.None));
+        await using (var sink = await OpenAsync(cut, token: 1, progress))
+        {
+            await WriteAsync(sink, from: 0);
+            sink.Note("a note");
+            Assert.That(() => sink.CommitAsync(CancellationToken.None), Throws.Exception);
+        }
+
+        await using var destination = Make();
+        var found = (await destination.ResumeSliceAsync(Address(token: 2, progress), CancellationToken.None))!;
+        Assert.That(found.Note, Is.EqualTo("a note"));
+        Assert.That(await StoredAsync(), Is.EqualTo(new[] { (found.Receipt.File!, found.Receipt.Sha256!) }));
+    }
+
     [Test]
     public async Task A_completion_that_never_arrived_is_not_taken_for_the_object_of_an_earlier_export()
     {
@@ -307,8 +327,10 @@ public sealed class S3Tests
         return await sink.CommitAsync(CancellationToken.None);
     }
 
-    private static Task<ISliceSink> OpenAsync(IDestination destination, long token) => destination.OpenSliceAsync(
-        new SliceAddress("events", Day, 0, 1, token), TestBatches.Schema, CancellationToken.None);
+    private static SliceAddress Address(long token, ISliceProgress? progress = null) => new("events", Day, 0, 1, token) { Progress = progress };
+
+    private static Task<ISliceSink> OpenAsync(IDestination destination, long token, ISliceProgress? progress = null) =>
+        destination.OpenSliceAsync(Address(token, progress), TestBatches.Schema, CancellationToken.None);
 
     private static async Task WriteSmallAsync(ISliceSink sink, string text)
     {

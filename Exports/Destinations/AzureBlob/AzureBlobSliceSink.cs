@@ -23,10 +23,13 @@ internal sealed class AzureBlobSliceSink(
     private EncodedSlice? _encoded;
     private Task _sending = Task.CompletedTask;
     private long _bytesSent;
+    private string? _note;
     private bool _ended;
 
     // Of blocks that Azure has acknowledged; what its client repeats inside a request is not seen.
     public long BytesSent => Interlocked.Read(ref _bytesSent);
+
+    public void Note(string note) => _note = note;
 
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
@@ -46,9 +49,11 @@ internal sealed class AzureBlobSliceSink(
         ObjectDisposedException.ThrowIf(_ended, this);
         if (_encoded is null)
         {
+            var nothing = EncodedSlice.EmptyReceipt(address.Slice);
+            await PlanAsync(nothing, cancellationToken).ConfigureAwait(false);
             await RemoveAsync(cancellationToken).ConfigureAwait(false);
             _ended = true;
-            return EncodedSlice.EmptyReceipt(address.Slice);
+            return nothing;
         }
 
         await _encoded.CompleteAsync(cancellationToken).ConfigureAwait(false);
@@ -59,14 +64,16 @@ internal sealed class AzureBlobSliceSink(
         }
 
         await _sending.ConfigureAwait(false);
+        var receipt = _encoded.Receipt(address.Slice, key);
+        await PlanAsync(receipt, cancellationToken).ConfigureAwait(false);
         if (before is null)
         {
             await container.CheckClaimAsync(key, writer, cancellationToken).ConfigureAwait(false);
         }
 
-        await container.CommitAsync(key, _blocks, before, writer, _encoded.Output.Length, cancellationToken).ConfigureAwait(false);
+        await container.CommitAsync(key, _blocks, before, writer, receipt.Bytes, cancellationToken).ConfigureAwait(false);
         _ended = true;
-        return _encoded.Receipt(address.Slice, key);
+        return receipt;
     }
 
     // Blocks of an attempt that is given up stay where nobody sees them: the next commit of the blob throws them away, or the end of
@@ -80,6 +87,9 @@ internal sealed class AzureBlobSliceSink(
         _encoded = null;
         _closing.Dispose();
     }
+
+    private Task PlanAsync(SliceReceipt receipt, CancellationToken cancellationToken) =>
+        new PlannedCommit(receipt, writer, _note).RecordAsync(address, cancellationToken);
 
     private async Task RemoveAsync(CancellationToken cancellationToken)
     {

@@ -27,11 +27,18 @@ internal sealed class S3SliceSink(
     private EncodedSlice? _encoded;
     private string? _upload;
     private int _partNumber;
+    private string? _note;
     private bool _ended;
     private long _bytesSent;
 
+    /// <summary>Whether the object is the slice, and is recorded as <see cref="PlannedCommit"/>; else another destination stages it, and commits it in
+    /// a way of its own.</summary>
+    public bool IsSlice { get; init; }
+
     // Of parts that S3 has acknowledged; what the SDK repeats inside a request is not seen.
     public long BytesSent => Interlocked.Read(ref _bytesSent);
+
+    public void Note(string note) => _note = note;
 
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
@@ -51,25 +58,30 @@ internal sealed class S3SliceSink(
         ObjectDisposedException.ThrowIf(_ended, this);
         if (_encoded is null)
         {
+            var nothing = EncodedSlice.EmptyReceipt(address.Slice);
+            await PlanAsync(nothing, cancellationToken).ConfigureAwait(false);
             await RemoveAsync(cancellationToken).ConfigureAwait(false);
-
             _ended = true;
-            return EncodedSlice.EmptyReceipt(address.Slice);
+            return nothing;
         }
 
         await _encoded.CompleteAsync(cancellationToken).ConfigureAwait(false);
         await SendFullPartsAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
+        var receipt = _encoded.Receipt(address.Slice, key);
         if (_upload is null)
         {
+            await PlanAsync(receipt, cancellationToken).ConfigureAwait(false);
             await PutAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
         }
         else
         {
-            await CompleteAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
+            await SendLastPartAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
+            await PlanAsync(receipt, cancellationToken).ConfigureAwait(false);
+            await bucket.CompleteAsync(key, _upload, [.. _parts.OrderBy(part => part.PartNumber)], _writer, receipt.Bytes, cancellationToken).ConfigureAwait(false);
         }
 
         _ended = true;
-        return _encoded.Receipt(address.Slice, key);
+        return receipt;
     }
 
     public async ValueTask DisposeAsync()
@@ -87,6 +99,9 @@ internal sealed class S3SliceSink(
         _closing.Dispose();
         _room.Dispose();
     }
+
+    private Task PlanAsync(SliceReceipt receipt, CancellationToken cancellationToken) =>
+        IsSlice ? new PlannedCommit(receipt, _writer, _note).RecordAsync(address, cancellationToken) : Task.CompletedTask;
 
     // No server removes an object on a condition, so what lies there is looked at first.
     private async Task RemoveAsync(CancellationToken cancellationToken)
@@ -156,7 +171,7 @@ internal sealed class S3SliceSink(
         Interlocked.Add(ref _bytesSent, bytes.Length);
     }
 
-    private async Task CompleteAsync(ChunkedStream output, CancellationToken cancellationToken)
+    private async Task SendLastPartAsync(ChunkedStream output, CancellationToken cancellationToken)
     {
         if (output.Buffered > 0)
         {
@@ -164,7 +179,6 @@ internal sealed class S3SliceSink(
         }
 
         await Task.WhenAll(_sending).ConfigureAwait(false);
-        await bucket.CompleteAsync(key, _upload!, [.. _parts.OrderBy(part => part.PartNumber)], _writer, output.Length, cancellationToken).ConfigureAwait(false);
     }
 
     private async Task AbortAsync()
