@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Amazon.S3.Model;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Destinations.S3;
@@ -39,10 +40,11 @@ public sealed class S3Tests
     [Test]
     public async Task Parts_that_are_always_refused_fail_the_attempt_and_the_next_one_is_complete()
     {
-        var http = new FaultyS3Client(request => FaultyS3Client.IsPart(request) ? Fault.Refuse : Fault.None);
-        await using var broken = Make(http);
+        var sent = new ConcurrentDictionary<string, bool>();
+        await using var broken = Make(new FaultyS3Client(request => FaultyS3Client.IsPart(request) && (sent[request.RequestUri!.Query] = true) ? Fault.Refuse : Fault.None));
         var error = await Assert.ThrowsAsync<Amazon.S3.AmazonS3Exception>(() => ExportAsync(broken));
         Assert.That(broken.Classify(error!)!.Kind, Is.EqualTo(ErrorKind.Transient));
+        Assert.That(sent, Has.Count.EqualTo(1), "no other part is sent in vain");
         Assert.That(await StoredAsync(), Is.Empty);
         Assert.That(await UploadsAsync(), Is.Zero);
 

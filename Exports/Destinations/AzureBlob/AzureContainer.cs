@@ -28,6 +28,9 @@ internal sealed class AzureContainer(AzureBlobOptions options, HttpPipelineTrans
     /// <summary>Bytes of a block.</summary>
     public long BlockSize => options.BlockSize;
 
+    /// <summary>Blocks of one blob that are sent at once.</summary>
+    public int ParallelBlocks => options.ParallelBlocks;
+
     /// <summary>The id of a block: those of one blob must be equally long, and those of one writer are its own.</summary>
     public static string BlockId(Guid writer, int number) =>
         Convert.ToBase64String(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{writer:N}{number:D6}")));
