@@ -68,7 +68,8 @@ internal sealed class RunFixture : IAsyncDisposable
     /// <summary>Starts a worker.</summary>
     /// <param name="limits">What a column of the destination can hold. Default what files can.</param>
     /// <param name="open">Opens destinations. Default as they are.</param>
-    public async Task StartAsync(Func<Apache.Arrow.Field, ColumnLimit?>? limits = null, OpenDestination? open = null)
+    /// <param name="queryTime">ClickHouse's own limit of a query. Default none.</param>
+    public async Task StartAsync(Func<Apache.Arrow.Field, ColumnLimit?>? limits = null, OpenDestination? open = null, TimeSpan? queryTime = null)
     {
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
@@ -86,6 +87,7 @@ internal sealed class RunFixture : IAsyncDisposable
             .AddBatchExports(new ClickHouseOptions
             {
                 ConnectionString = _connection,
+                MaxExecutionTime = queryTime,
                 Settings = new Dictionary<string, string> { ["function_sleep_max_microseconds_per_block"] = "0" },
             })
             .AddWorker(ExportInput.Queue, new WorkerOptions { Slots = 2, PollInterval = TimeSpan.FromMilliseconds(100) })
