@@ -378,11 +378,12 @@ internal static class ChaosTargets
 
         public ValueTask DisposeAsync() => server.DisposeAsync();
 
-        private static RedshiftFault? Choose(Random random, string statement) => (random.Next(200), statement) switch
+        // A slice is thirty statements, each of which may be hit.
+        private static RedshiftFault? Choose(Random random, string statement) => (random.Next(1_000), statement) switch
         {
-            ( < 10, "COMMIT") => RedshiftFault.NotSerializable,
-            ( < 30, "COMMIT") => new RedshiftFault { Cut = RedshiftCut.Client },
-            ( < 40, "COMMIT") => new RedshiftFault { Cut = RedshiftCut.After },
+            ( < 20, "COMMIT") => RedshiftFault.NotSerializable,
+            ( < 60, "COMMIT") => new RedshiftFault { Cut = RedshiftCut.Client },
+            ( < 80, "COMMIT") => new RedshiftFault { Cut = RedshiftCut.After },
             ( < 2, _) => new RedshiftFault { Cut = RedshiftCut.Both },
             ( < 3, _) => RedshiftFault.Cancelled,
             ( < 5, _) => new RedshiftFault { Cut = RedshiftCut.Client },
