@@ -70,6 +70,14 @@ public sealed class DestinationKillTests
             await _database.ScalarAsync<long>("select count(*) from exports.slice_attempts where state = 'committed' and source_bytes = 0 and sent_bytes = 0"),
             Is.EqualTo(await FoundAsync()),
             "and neither read nor sent again");
+        Assert.That(
+            await _database.ScalarAsync<long>(
+                """
+                select coalesce(sum(resent_bytes), 0) from exports.slices s
+                where exists (select from exports.slice_attempts a where (a.run_id, a.slice) = (s.run_id, s.slice) and a.state = 'committed' and a.source_bytes = 0)
+                """),
+            Is.Zero,
+            "nor counted so");
     }
 
     [TestCase("postgres", nameof(DestinationMoment.Written))]
