@@ -99,13 +99,14 @@ internal sealed record ConfiguredExport
     public bool? Paused { get; init; }
 
     /// <summary>The export itself.</summary>
+    /// <exception cref="UserErrorException">A value is out of range, or is not for others to give.</exception>
     public BatchExport ToBatchExport() => new BatchExport
     {
         Name = Name,
         DestinationId = Guid.Empty,
-        Model = Model,
+        Model = Model with { Interval = null },
         Format = Format,
-        Schedule = Schedule,
+        Schedule = Schedule.Given(),
         Settings = Settings,
         Paused = Paused ?? false,
         Note = Paused is true ? "paused in a file" : null,

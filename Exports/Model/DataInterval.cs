@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Serialization;
+using Exporter.Exports.Destinations;
 
 namespace Exporter.Exports.Model;
 
@@ -25,6 +26,21 @@ public sealed record DataInterval
 
     /// <summary>The first instant after the interval.</summary>
     public DateTimeOffset End { get; }
+
+    /// <summary>An interval whose ends somebody gave.</summary>
+    /// <exception cref="UserErrorException">The end is not after the start.</exception>
+    internal static DataInterval Between(DateTimeOffset start, DateTimeOffset end) => end > start
+        ? new DataInterval(start, end)
+        : throw new UserErrorException("end", $"The end, {end:yyyy-MM-ddTHH:mm:ssZ}, is not after the start, {start:yyyy-MM-ddTHH:mm:ssZ}.", "Swap them, or choose a later end.");
+
+    /// <summary>An interval that is given whole or not at all; null when it is not.</summary>
+    /// <exception cref="UserErrorException">One of its ends is given, or the end is not after the start.</exception>
+    internal static DataInterval? Given(DateTimeOffset? start, DateTimeOffset? end) => (start, end) switch
+    {
+        (null, null) => null,
+        ({ } from, { } to) => Between(from, to),
+        _ => throw new UserErrorException("start", "Only one of start and end is given.", "Give both, or none for the last interval that has ended."),
+    };
 
     /// <summary>As it stands in object keys: only letters, digits and dashes, sorted by time.</summary>
     public string ToKey() => string.Create(CultureInfo.InvariantCulture, $"{Key(Start)}-{Key(End)}");
