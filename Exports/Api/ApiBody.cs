@@ -42,7 +42,7 @@ internal static class ApiBody
     /// <exception cref="UserErrorException">It is not of this form.</exception>
     public static T Of<T>(JsonNode? node)
     {
-        if (NullInList(node, "$") is { } place)
+        if (ExportJson.NullInList(node, "$") is { } place)
         {
             throw new UserErrorException("body", $"The body is wrong at {place}: a list has null in it.", "Leave it out.");
         }
@@ -91,12 +91,5 @@ internal static class ApiBody
         var text when text.Contains("is no duration", StringComparison.Ordinal) => "that is no duration, such as 90s, 5m, 1h, 1d or 1w",
         var text when text.Contains("doesn't allow", StringComparison.Ordinal) => "it may not be null",
         _ => "the value is not one that it can have",
-    };
-
-    private static string? NullInList(JsonNode? node, string place) => node switch
-    {
-        JsonArray list => list.Select((item, index) => item is null ? $"{place}[{index}]" : NullInList(item, $"{place}[{index}]")).FirstOrDefault(found => found is not null),
-        JsonObject map => map.Select(pair => NullInList(pair.Value, $"{place}.{pair.Key}")).FirstOrDefault(found => found is not null),
-        _ => null,
     };
 }

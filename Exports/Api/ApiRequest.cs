@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
+using Exporter.Exports.Notifications;
 using Microsoft.AspNetCore.Http;
 
 namespace Exporter.Exports.Api;
@@ -39,6 +40,8 @@ internal sealed class ApiRequest(HttpContext http, KnownCaller? known, ApiServic
     public BatchExportStore Exports => services.Exports.In(Project);
 
     public ExportControl ExportControl => services.ExportControl.In(Project);
+
+    public NotificationStore Notifications => services.Notifications.In(Project);
 
     public ReadOnlyMemory<byte> RawBody => body;
 

@@ -23,6 +23,7 @@ internal static class ApiRoutes
         .. BackfillRoutes.Operations,
         .. DestinationRoutes.Operations,
         .. DeadLetterRoutes.Operations,
+        .. NotificationRoutes.Operations,
         .. ProjectRoutes.Operations,
         .. EngineRoutes.Operations,
         .. AccessRoutes.Operations,

@@ -1,6 +1,7 @@
 using Exporter.Engine.Client;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
+using Exporter.Exports.Notifications;
 using Exporter.Exports.Pipeline;
 using Exporter.Exports.Sources;
 
@@ -19,13 +20,15 @@ internal sealed class ApiServices(
     QuarantineStore quarantine,
     BackfillStore backfills,
     DeliveryStore deliveries,
+    NotificationStore notifications,
     AuditStore audit,
     EngineViews engineViews,
     EngineClient engine,
     UserStore users,
     SessionStore sessions,
     ApiKeyStore keys,
-    ClickHouseSource? source = null)
+    ClickHouseSource? source = null,
+    SmtpOptions? smtp = null)
 {
     public ProjectStore Projects => projects;
 
@@ -48,6 +51,10 @@ internal sealed class ApiServices(
     public BackfillStore Backfills => backfills;
 
     public DeliveryStore Deliveries => deliveries;
+
+    public NotificationStore Notifications => notifications;
+
+    public Notifier Notifier => new(TimeProvider.System, smtp);
 
     public AuditStore Audit => audit;
 

@@ -73,6 +73,11 @@ internal static class ServeCommand
         });
         builder.Services.AddRoutingCore();
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = settings.WorkerGrace + TimeSpan.FromSeconds(10));
+        if (settings.Smtp() is { } smtp)
+        {
+            builder.Services.AddSingleton(smtp);
+        }
+
         var engine = builder.Services.AddWorkflowEngine(settings.Postgres, new PayloadCodec(settings.RequiredKeys())).AddBatchExportsApi();
         if (worker || settings.Find("clickhouse") is not null)
         {

@@ -72,4 +72,5 @@ internal enum AuditKind
     Project,
     User,
     ApiKey,
+    NotificationTarget,
 }

@@ -58,6 +58,9 @@ internal sealed class RequestStore(NpgsqlDataSource data, PayloadCodec codec)
     public async Task<bool> ForgetAsync(RequestMark mark, CancellationToken cancellationToken) =>
         await _database.ExecuteAsync("ForgetRequest", new { mark.RequestId, mark.Epoch }, cancellationToken).ConfigureAwait(false) == 1;
 
+    /// <summary>Forgets the answers, so that no key is needed to read them: who asks again is told that it is done.</summary>
+    public Task ForgetAnswersAsync(CancellationToken cancellationToken) => _database.ExecuteAsync("ForgetAnswers", new { }, cancellationToken);
+
     private static string Place(Guid id) => $"request {id} answer";
 
     private sealed class Begun

@@ -77,4 +77,4 @@ create index request_begun on exports.request (begun_at);
 
 alter table exports.audit_entry
   drop constraint audit_entry_kind_check,
-  add constraint audit_entry_kind_check check (kind ~ '^[a-z_]{1,40}$');
+  add constraint audit_entry_kind_check check (kind in ('destination', 'batch_export', 'backfill', 'run', 'project', 'user', 'api_key', 'notification_target'));

@@ -27,6 +27,9 @@ update exports.request set finished_at = engine.clock(), status = @Status, answe
 -- Index: request_pkey. Of one that was refused; what was changed all the same is remembered.
 delete from exports.request where request_id = @RequestId and epoch = @Epoch and committed_at is null
 
+-- name: ForgetAnswers
+update exports.request set answer = null where answer is not null
+
 -- name: ForgetOldRequests
 -- Index: request_begun. A few at a time.
 delete from exports.request where request_id in (
