@@ -45,9 +45,9 @@ s3-compat: build ## Try what the S3 destination asks of a server at Ceph 16, Cep
 	@.ci/install-tools --s3-compat
 	@$(EXPORT_TESTS) s3-compat $(if $(EXPORTER_TOOLS),$(EXPORTER_TOOLS),.tools)
 
-bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all; WORKS=tried settings that might help, TRIED those with such words); DESTINATION=files, s3, azure-blob, webhook or postgres alone
+bench-export: build ## Measure exports beside ClickHouse, JSON row by row and DuckDB: ROWS (200000), REPEAT (3), WORKS (all; WORKS=tried settings that might help, TRIED those with such words); DESTINATION=files, s3, azure-blob, webhook or postgres alone, SETTING=NAME:NUMBER,... with these too
 	@.ci/install-tools --s3
-	@$(EXPORT_TESTS) bench $(if $(DESTINATION),destination=$(DESTINATION)) $(if $(filter command line environment,$(origin ROWS)),rows=$(ROWS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(WORKS),works=$(WORKS)) $(if $(TRIED),tried=$(TRIED))
+	@$(EXPORT_TESTS) bench $(if $(DESTINATION),destination=$(DESTINATION)) $(if $(filter command line environment,$(origin ROWS)),rows=$(ROWS)) $(if $(REPEAT),repeat=$(REPEAT)) $(addprefix setting=,$(SETTING)) $(if $(WORKS),works=$(WORKS)) $(if $(TRIED),tried=$(TRIED))
 
 bench-engine: tools build ## Measure the engine beside bare SQL: WORKS (all), REPEAT (5), SCALE (1); PEERS=1 other engines too
 	@DOTNET_GCgen0size=0x4000000 $(ENGINE_TESTS) bench-engine $(if $(WORKS),works=$(WORKS)) $(if $(REPEAT),repeat=$(REPEAT)) $(if $(SCALE),scale=$(SCALE)) $(if $(PEERS),peers=$(PEERS))

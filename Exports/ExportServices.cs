@@ -1,8 +1,10 @@
 using Exporter.Engine;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
+using Exporter.Exports.Notifications;
 using Exporter.Exports.Pipeline;
 using Exporter.Exports.Sources;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace Exporter.Exports;
@@ -27,6 +29,7 @@ public static class ExportServices
         services.TryAddSingleton<QuarantineStore>();
         services.TryAddSingleton<AuditStore>();
         services.TryAddSingleton<ExportControl>();
+        services.TryAddSingleton<NotificationStore>();
         return engine;
     }
 
@@ -35,6 +38,7 @@ public static class ExportServices
     /// <param name="source">Where rows are read.</param>
     /// <param name="memory">Bytes that the process may take: slices at once and what they read ahead follow from it. Default 512 MB; at
     /// least 256 MB. What else the process does comes on top.</param>
+    /// <remarks>Mail goes out by the <see cref="SmtpOptions"/> among the services.</remarks>
     /// <exception cref="UserErrorException">It is less.</exception>
     public static EngineBuilder AddBatchExports(this EngineBuilder engine, ClickHouseOptions source, long memory = MemoryPlan.DefaultBytes)
     {
@@ -52,6 +56,9 @@ public static class ExportServices
         services.TryAddSingleton<SliceExporter>();
         services.TryAddSingleton<ExportPauser>();
         services.TryAddSingleton<FailureStore>();
+        services.TryAddSingleton<NotificationOutbox>();
+        services.TryAddSingleton<Notifier>();
+        services.AddHostedService<LatenessWatch>();
         services.TryAddSingleton<FailureWatch>();
         services.TryAddSingleton<DayBudget>();
         services.TryAddSingleton<OpenDestination>(DestinationKinds.Open);
@@ -60,6 +67,7 @@ public static class ExportServices
         services.TryAddScoped<SliceRounds>();
         return engine.AddWorkflow<ExportWorkflow>(ExportInput.Workflow)
             .AddWorkflow<VerifyWorkflow>(VerificationStore.Workflow)
-            .AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow);
+            .AddWorkflow<BackfillWorkflow>(BackfillStore.Workflow)
+            .AddWorkflow<NotifyWorkflow>(NotifyWorkflow.Name);
     }
 }

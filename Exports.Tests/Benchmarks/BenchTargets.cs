@@ -31,12 +31,38 @@ internal static class BenchTargets
 
     public static bool Has(string kind) => Kinds.ContainsKey(kind);
 
-    /// <param name="kind">One of them.</param>
+    /// <summary>Whether a text is settings with numbers, such as <c>part_size:8388608,parallel_parts:4</c>.</summary>
+    public static bool AreSettings(string text) =>
+        text.Split(',').All(setting => setting.Split(':') is [_, var number] && long.TryParse(number, CultureInfo.InvariantCulture, out _));
+
+    /// <param name="kind">One of them; settings may stand behind it, and a space between.</param>
     /// <param name="folder">A folder for whatever it needs.</param>
-    public static Task<IBenchTarget> OpenAsync(string kind, string folder) => Kinds[kind](folder);
+    public static async Task<IBenchTarget> OpenAsync(string kind, string folder) => kind.Split(' ') switch
+    {
+        [var name, var settings] => new SetTarget(await Kinds[name](folder), settings),
+        _ => await Kinds[kind](folder),
+    };
 
     /// <summary>Folders below one.</summary>
     public static IBenchTarget Files(string folder) => new FilesTarget(folder);
+
+    private sealed class SetTarget(IBenchTarget inner, string settings) : IBenchTarget
+    {
+        public async Task<Destination> NewAsync()
+        {
+            var destination = await inner.NewAsync();
+            foreach (var setting in settings.Split(',').Select(setting => setting.Split(':')))
+            {
+                destination.Settings[setting[0]] = long.Parse(setting[1], CultureInfo.InvariantCulture);
+            }
+
+            return destination;
+        }
+
+        public Task ExpectAsync(long rows) => inner.ExpectAsync(rows);
+
+        public ValueTask DisposeAsync() => inner.DisposeAsync();
+    }
 
     private sealed class FilesTarget(string folder) : IBenchTarget
     {

@@ -12,21 +12,22 @@ internal static class DestinationBench
 {
     private const string Beside = "files";
 
-    /// <summary>Options: the kind; rows=N (100000), repeat=N (3).</summary>
+    /// <summary>Options: the kind; rows=N (100000), repeat=N (3), setting=NAME:NUMBER,... (any number of times) to measure the kind with these too.</summary>
     /// <returns>0, or 2 for a wrong option. There is no bar.</returns>
     public static async Task<int> RunAsync(string kind, string[] options)
     {
-        var (rows, repetitions) = (100_000L, 3);
+        var (rows, repetitions, kinds) = (100_000L, 3, new List<string> { kind });
         foreach (var option in options.Where(option => !option.EndsWith('=')))
         {
             if (!(option.Split('=') switch
             {
                 ["rows", var number] => long.TryParse(number, CultureInfo.InvariantCulture, out rows) && rows >= 1000,
                 ["repeat", var number] => int.TryParse(number, CultureInfo.InvariantCulture, out repetitions) && repetitions > 0,
+                ["setting", var setting] => BenchTargets.AreSettings(setting) && Add($"{kind} {setting}"),
                 _ => false,
             }))
             {
-                await Console.Error.WriteLineAsync($"\"{option}\" is no option: rows=N of at least 1000, repeat=N.");
+                await Console.Error.WriteLineAsync($"\"{option}\" is no option: rows=N of at least 1000, repeat=N, setting=NAME:NUMBER,....");
                 return 2;
             }
         }
@@ -40,16 +41,22 @@ internal static class DestinationBench
         var folder = Directory.CreateTempSubdirectory("exporter-bench-").FullName;
         try
         {
-            await RunAsync(kind == Beside ? [kind] : [kind, Beside], folder, rows, repetitions);
+            await RunAsync(kind == Beside ? kinds : [.. kinds, Beside], folder, rows, repetitions);
             return 0;
         }
         finally
         {
             Directory.Delete(folder, recursive: true);
         }
+
+        bool Add(string name)
+        {
+            kinds.Add(name);
+            return true;
+        }
     }
 
-    private static async Task RunAsync(string[] kinds, string folder, long rows, int repetitions)
+    private static async Task RunAsync(IReadOnlyList<string> kinds, string folder, long rows, int repetitions)
     {
         await using var postgres = await LocalPostgres.StartAsync(new LocalPostgresOptions { Durable = true });
         await using var clickHouse = await LocalClickHouse.StartAsync();
@@ -92,7 +99,7 @@ internal static class DestinationBench
         await SayAsync(kinds, paces, rows, jsonBytes);
     }
 
-    private static async Task SayAsync(string[] kinds, Dictionary<string, List<Pace>> paces, long rows, long jsonBytes)
+    private static async Task SayAsync(IReadOnlyList<string> kinds, Dictionary<string, List<Pace>> paces, long rows, long jsonBytes)
     {
         await Console.Out.WriteLineAsync(string.Create(
             CultureInfo.InvariantCulture, $"{rows:N0} rows, {jsonBytes / 1e6:N0} MB as JSONEachRow; {Environment.ProcessorCount} cores; median of {paces[kinds[0]].Count}; MB/s of JSON"));
@@ -102,10 +109,10 @@ internal static class DestinationBench
             await Console.Out.WriteLineAsync(Pace.Line($"exporter to {kind}", paces[kind], jsonBytes));
         }
 
-        if (kinds.Length > 1)
+        foreach (var kind in kinds.Skip(1))
         {
-            var ratio = paces[kinds[0]].Zip(paces[Beside], (pace, files) => pace.Seconds / files.Seconds).Order().ElementAt(paces[Beside].Count / 2);
-            await Console.Out.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"time in parts of files, of pairs one after the other: {ratio:0.00}"));
+            var ratio = paces[kinds[0]].Zip(paces[kind], (first, other) => first.Seconds / other.Seconds).Order().ElementAt(paces[kind].Count / 2);
+            await Console.Out.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"time in parts of {kind}, of pairs one after the other: {ratio:0.00}"));
         }
 
         foreach (var kind in kinds)

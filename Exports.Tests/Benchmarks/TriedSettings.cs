@@ -19,6 +19,16 @@ internal sealed class TriedSettings(LocalPostgres postgres, LocalClickHouse clic
         new("batches of 1,024 rows") { Variables = { ["EXPORTER_CLICKHOUSE_SETTINGS"] = "max_block_size=1024" } },
         new("batches of 256 rows") { Variables = { ["EXPORTER_CLICKHOUSE_SETTINGS"] = "max_block_size=256" } },
         new("blocks of 4 MB") { Variables = { ["EXPORTER_CLICKHOUSE_SETTINGS"] = "preferred_block_size_bytes=4000000" } },
+        new("blocks of 8 MB") { Variables = { ["EXPORTER_CLICKHOUSE_SETTINGS"] = "preferred_block_size_bytes=8000000" } },
+        new("blocks of 4 MB, memory kept")
+        {
+            Variables =
+            {
+                ["EXPORTER_CLICKHOUSE_SETTINGS"] = "preferred_block_size_bytes=4000000",
+                ["MALLOC_TRIM_THRESHOLD_"] = "268435456",
+                ["MALLOC_TOP_PAD_"] = "16777216",
+            },
+        },
         new("nothing compressed on the wire") { Variables = { ["EXPORTER_CLICKHOUSE_COMPRESSION"] = "none" } },
         new("zstd on the wire") { Variables = { ["EXPORTER_CLICKHOUSE_COMPRESSION"] = "zstd" } },
         new("one thread for a query") { Variables = { ["EXPORTER_CLICKHOUSE_MAX_THREADS"] = "1" } },

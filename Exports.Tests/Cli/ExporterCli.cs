@@ -33,7 +33,8 @@ internal sealed class ExporterCli(string folder, IReadOnlyDictionary<string, str
     /// <summary>Starts a command that goes on until it is told to stop; disposing ends it in any case.</summary>
     public CliProcess Start(CliCall call, params string[] arguments)
     {
-        var start = new ProcessStartInfo("dotnet", ["exec", Program, .. arguments])
+        string[] words = [.. call.Shell, "dotnet", "exec", Program, .. arguments];
+        var start = new ProcessStartInfo(words[0], words[1..])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -72,6 +73,9 @@ internal sealed record CliCall
     public string? StandardInput { get; init; }
 
     public TimeSpan? Patience { get; init; }
+
+    /// <summary>What starts the program, which gets it as its arguments. Default nothing.</summary>
+    public IReadOnlyList<string> Shell { get; init; } = [];
 }
 
 /// <summary>How a command ended, and all that it said.</summary>

@@ -28,7 +28,9 @@ internal static class S3Features
         new("a frozen attempt cannot complete its upload after another has finished", place => FencesAsync(place, Large)),
         new("a frozen attempt of a small slice replaces nothing (conditional write)", place => FencesAsync(place, Small)),
         new("the manifest replaces only the one that lay there (conditional write)", ManifestsAsync),
-        new("a wrong secret, an unknown key and a missing bucket are told apart", NamesAsync),
+        new("a wrong secret is named as such", place => NamesAsync(place, "secret_key", "wrong")),
+        new("an unknown key is named as such", place => NamesAsync(place, "access_key", "nobody")),
+        new("a missing bucket is named as such", place => NamesAsync(place, "bucket", "no-such-bucket")),
         new("`expected_bucket_owner`: another's bucket is refused", OwnsAsync),
         new("`encryption: sse_s3`, said back", place => SaysBackAsync(place, found => found.ServerSideEncryptionMethod?.Value, "AES256", ("encryption", "sse_s3"))),
         new("`encryption: sse_kms` with `kms_key`, said back", place => SaysBackAsync(
@@ -98,18 +100,10 @@ internal static class S3Features
         return results.Exists(result => result.Detail.EndsWith("conditional writes are honoured.", StringComparison.Ordinal));
     }
 
-    private static async Task<bool> NamesAsync(S3Place place)
+    private static async Task<bool> NamesAsync(S3Place place, string setting, string wrong)
     {
-        foreach (var (setting, wrong) in new[] { ("secret_key", "wrong"), ("access_key", "nobody"), ("bucket", "no-such-bucket") })
-        {
-            await using var destination = place.Destination((setting, wrong));
-            if (!(await LastCheckAsync(destination)).Detail.Contains($"Setting: {setting}.", StringComparison.Ordinal))
-            {
-                return false;
-            }
-        }
-
-        return true;
+        await using var destination = place.Destination((setting, wrong));
+        return (await LastCheckAsync(destination)).Detail.Contains($"Setting: {setting}.", StringComparison.Ordinal);
     }
 
     private static async Task<bool> OwnsAsync(S3Place place)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
@@ -126,6 +127,26 @@ public sealed class AzureBlobTests
         Assert.That(await StoredAsync(), Is.EqualTo(new[] { (receipt.File!, receipt.Sha256!) }));
     }
 
+    // Nor can the blob be looked at: nothing is known but what was recorded.
+    [Test]
+    public async Task A_commit_whose_answer_never_came_is_found_by_the_next_attempt()
+    {
+        var (progress, done) = (new KeptProgress(), false);
+        await using var cut = Make(new FaultyAzureHandler(request =>
+            FaultyAzureHandler.IsCommit(request) && !done && (done = true) ? Fault.LoseAnswer : done ? Fault.Refuse : Fault.None));
+        await using (var sink = await cut.OpenSliceAsync(Address(token: 1) with { Progress = progress }, TestBatches.Schema, CancellationToken.None))
+        {
+            await WriteAsync(sink, from: 0);
+            sink.Note("a note");
+            Assert.That(async () => await sink.CommitAsync(CancellationToken.None), Throws.Exception);
+        }
+
+        await using var destination = Make();
+        var found = (await destination.ResumeSliceAsync(Address(token: 2) with { Progress = progress }, CancellationToken.None))!;
+        Assert.That(found.Note, Is.EqualTo("a note"));
+        Assert.That(await StoredAsync(), Is.EqualTo(new[] { (found.Receipt.File!, found.Receipt.Sha256!) }));
+    }
+
     [Test]
     public async Task A_commit_that_never_arrived_is_not_taken_for_the_blob_of_an_earlier_export()
     {
@@ -186,6 +207,48 @@ public sealed class AzureBlobTests
         Assert.That(clock.Elapsed, Is.LessThan(TimeSpan.FromMinutes(1)), "the run waits, not the attempt");
     }
 
+    // The first one waits for the second: sent one at a time they would never end.
+    [Test]
+    public async Task As_many_blocks_are_sent_at_once_as_is_set_and_come_back_in_order()
+    {
+        var (blocks, second) = (0, new TaskCompletionSource());
+        await using var destination = Make(new FaultyAzureHandler(_ => Fault.None) { Hold = HoldAsync }, parallelBlocks: 2);
+        var receipt = await ExportAsync(destination, token: 1).WaitAsync(TimeSpan.FromSeconds(60));
+
+        Assert.That(await StoredAsync(), Is.EqualTo(new[] { (receipt.File!, receipt.Sha256!) }));
+
+        // The very first is the sign.
+        Task HoldAsync(HttpRequestMessage request)
+        {
+            var number = FaultyAzureHandler.IsBlock(request) ? Interlocked.Increment(ref blocks) : 0;
+            if (number == 3)
+            {
+                second.SetResult();
+            }
+
+            return number == 2 ? second.Task : Task.CompletedTask;
+        }
+    }
+
+    [Test]
+    public async Task After_a_block_that_is_refused_no_other_is_sent()
+    {
+        var (sent, blocks) = (new ConcurrentDictionary<string, bool>(), 0);
+        await using var destination = Make(new FaultyAzureHandler(request =>
+        {
+            if (!FaultyAzureHandler.IsBlock(request) || Interlocked.Increment(ref blocks) == 1)
+            {
+                return Fault.None;
+            }
+
+            sent[request.RequestUri!.Query] = true;
+            return Fault.Refuse;
+        }));
+        Assert.That(() => ExportAsync(destination, token: 1), Throws.Exception);
+
+        Assert.That(sent, Has.Count.EqualTo(1), "the one that was refused, however often it was tried");
+    }
+
     [Test]
     public async Task Blobs_get_the_access_tier_that_is_set()
     {
@@ -238,6 +301,11 @@ public sealed class AzureBlobTests
         Assert.That(clock.Elapsed, Is.LessThan(TimeSpan.FromSeconds(30)));
     }
 
+    [TestCase(0)]
+    [TestCase(17)]
+    public void As_many_blocks_at_once_as_no_lane_may_hold_are_refused_by_name(int number) => Assert.That(
+        () => Make(parallelBlocks: number), Throws.TypeOf<UserErrorException>().With.Property(nameof(UserErrorException.Setting)).EqualTo("parallel_blocks"));
+
     [TestCase("container", "A/b")]
     [TestCase("account", "x")]
     [TestCase("endpoint", "127.0.0.1:10000")]
@@ -278,10 +346,11 @@ public sealed class AzureBlobTests
 
     private string SignatureFor(BlobContainerSasPermissions permissions) => Client.GenerateSasUri(permissions, TimeProvider.System.GetUtcNow().AddDays(1)).Query;
 
-    private AzureBlobDestination Make(FaultyAzureHandler? http = null) => new(
+    private AzureBlobDestination Make(FaultyAzureHandler? http = null, int parallelBlocks = 1) => new(
         new AzureBlobOptions
         {
             Account = LocalAzurite.Account, Container = _container, AccountKey = LocalAzurite.AccountKey, Endpoint = _server.Endpoint.ToString(), BlockSize = 1024 * 1024,
+            ParallelBlocks = parallelBlocks,
         }.Validate(),
         Plain,
         http?.Transport);

@@ -82,6 +82,62 @@ public abstract class DestinationContract : SliceContract
     }
 
     [Test]
+    public async Task What_a_step_has_committed_its_next_attempt_finds_and_does_not_write_again()
+    {
+        var progress = new KeptProgress();
+        Assert.That(await FindAsync(Slice(0), progress), Is.Null);
+        SliceReceipt receipt;
+        await using (var sink = await Open().OpenSliceAsync(Slice(0) with { Progress = progress }, SliceRows.Schema, CancellationToken.None))
+        {
+            await WriteAsync(sink, "a", "b");
+            sink.Note("a note");
+            receipt = await sink.CommitAsync(CancellationToken.None);
+        }
+
+        Assert.That(await FindAsync(Slice(0, attempt: 2), progress), Is.EqualTo(new CommittedSlice(receipt, "a note")));
+        Assert.That(await FindAsync(Slice(0, attempt: 2), new KeptProgress()), Is.Null, "of another step it is another slice");
+        Assert.That(await FindAsync(Slice(1), progress), Is.Null);
+
+        await ExportAsync(Open(), Slice(0, token: 2), "a", "c");
+        Assert.That(await FindAsync(Slice(0, attempt: 2), progress), Is.Null, "that is not what lies there any more");
+    }
+
+    [Test]
+    public async Task Frozen_when_it_was_about_to_commit_it_commits_nothing_once_the_next_attempt_has_begun()
+    {
+        var (progress, whole) = (new KeptProgress(), (SliceReceipt?)null);
+        progress.Kept = async () =>
+        {
+            progress.Kept = null;
+            Assert.That(await FindAsync(Slice(0, token: 2), progress), Is.Null, "it is recorded and not there");
+            whole = await ExportAsync(Open(), Slice(0, token: 2) with { Progress = progress }, "whole");
+        };
+        await using (var frozen = await Open().OpenSliceAsync(Slice(0) with { Progress = progress }, SliceRows.Schema, CancellationToken.None))
+        {
+            await WriteAsync(frozen, "frozen");
+            Assert.That(() => frozen.CommitAsync(CancellationToken.None), Throws.Exception);
+        }
+
+        Assert.That(await VisibleAsync(), Is.EqualTo(new[] { whole!.File }));
+        Assert.That(await ValuesAsync(whole), Is.EqualTo(new[] { "whole" }));
+        Assert.That((await FindAsync(Slice(0, token: 3), progress))?.Receipt, Is.EqualTo(whole));
+    }
+
+    [Test]
+    public async Task Who_may_not_record_what_it_is_about_to_commit_commits_and_removes_nothing()
+    {
+        var before = await ExportAsync(Open(), Slice(0), "there");
+        foreach (var values in new string[][] { ["late"], [] })
+        {
+            var address = Slice(0) with { Progress = new KeptProgress { IsLost = true } };
+            Assert.That(() => ExportAsync(Open(), address, values), Throws.InstanceOf<OperationCanceledException>());
+        }
+
+        Assert.That(await VisibleAsync(), Is.EqualTo(new[] { before.File }));
+        Assert.That(await ValuesAsync(before), Is.EqualTo(new[] { "there" }));
+    }
+
+    [Test]
     public async Task Given_up_before_its_commit_a_slice_leaves_nothing()
     {
         await using (var sink = await Open(new FormatOptions { Compression = Compression.None }).OpenSliceAsync(Slice(0), SliceRows.Schema, CancellationToken.None))
@@ -234,6 +290,9 @@ public abstract class DestinationContract : SliceContract
 
         return seen;
     }
+
+    private Task<CommittedSlice?> FindAsync(SliceAddress address, KeptProgress progress) =>
+        Open().ResumeSliceAsync(address with { Progress = progress }, CancellationToken.None);
 
     private async Task<List<string>> ValuesAsync(SliceReceipt receipt) => await SliceRows.ReadAsync(new MemoryStream(await BytesAsync(receipt.File!)));
 }

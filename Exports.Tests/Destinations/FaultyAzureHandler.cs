@@ -14,6 +14,9 @@ internal sealed class FaultyAzureHandler(Func<HttpRequestMessage, Fault> choose)
     /// <summary>How long a server that asks for fewer requests wants to be left alone; null when it does not say.</summary>
     public TimeSpan? Pause { get; init; }
 
+    /// <summary>What a request waits for before it goes on.</summary>
+    public Func<HttpRequestMessage, Task> Hold { get; init; } = _ => Task.CompletedTask;
+
     public HttpPipelineTransport Transport => new HttpClientTransport(new HttpClient(this, disposeHandler: false));
 
     public static bool IsBlock(HttpRequestMessage request) => request.Method == HttpMethod.Put && Query(request).Contains("comp=block&", StringComparison.Ordinal);
@@ -41,6 +44,7 @@ internal sealed class FaultyAzureHandler(Func<HttpRequestMessage, Fault> choose)
             return refusal;
         }
 
+        await Hold(request);
         var answer = await base.SendAsync(request, cancellationToken);
         if (fault == Fault.LoseAnswer)
         {

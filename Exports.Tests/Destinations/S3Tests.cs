@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Amazon.S3.Model;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Destinations.S3;
@@ -39,10 +40,11 @@ public sealed class S3Tests
     [Test]
     public async Task Parts_that_are_always_refused_fail_the_attempt_and_the_next_one_is_complete()
     {
-        var http = new FaultyS3Client(request => FaultyS3Client.IsPart(request) ? Fault.Refuse : Fault.None);
-        await using var broken = Make(http);
+        var sent = new ConcurrentDictionary<string, bool>();
+        await using var broken = Make(new FaultyS3Client(request => FaultyS3Client.IsPart(request) && (sent[request.RequestUri!.Query] = true) ? Fault.Refuse : Fault.None));
         var error = await Assert.ThrowsAsync<Amazon.S3.AmazonS3Exception>(() => ExportAsync(broken));
         Assert.That(broken.Classify(error!)!.Kind, Is.EqualTo(ErrorKind.Transient));
+        Assert.That(sent, Has.Count.EqualTo(1), "no other part is sent in vain");
         Assert.That(await StoredAsync(), Is.Empty);
         Assert.That(await UploadsAsync(), Is.Zero);
 
@@ -60,6 +62,26 @@ public sealed class S3Tests
 
         Assert.That(http.Faults, Is.GreaterThan(0));
         Assert.That(await StoredAsync(), Is.EqualTo(new[] { (receipt.File!, receipt.Sha256!) }));
+    }
+
+    // Nor can the object be looked at: nothing is known but what was recorded.
+    [Test]
+    public async Task A_completion_whose_answer_never_came_is_found_by_the_next_attempt()
+    {
+        var (progress, done) = (new KeptProgress(), false);
+        await using var cut = Make(new FaultyS3Client(request =>
+            FaultyS3Client.IsCompletion(request) && (done = true) ? Fault.LoseAnswer : done ? Fault.Refuse : Fault.None));
+        await using (var sink = await OpenAsync(cut, token: 1, progress))
+        {
+            await WriteAsync(sink, from: 0);
+            sink.Note("a note");
+            Assert.That(() => sink.CommitAsync(CancellationToken.None), Throws.Exception);
+        }
+
+        await using var destination = Make();
+        var found = (await destination.ResumeSliceAsync(Address(token: 2, progress), CancellationToken.None))!;
+        Assert.That(found.Note, Is.EqualTo("a note"));
+        Assert.That(await StoredAsync(), Is.EqualTo(new[] { (found.Receipt.File!, found.Receipt.Sha256!) }));
     }
 
     [Test]
@@ -307,8 +329,10 @@ public sealed class S3Tests
         return await sink.CommitAsync(CancellationToken.None);
     }
 
-    private static Task<ISliceSink> OpenAsync(IDestination destination, long token) => destination.OpenSliceAsync(
-        new SliceAddress("events", Day, 0, 1, token), TestBatches.Schema, CancellationToken.None);
+    private static SliceAddress Address(long token, ISliceProgress? progress = null) => new("events", Day, 0, 1, token) { Progress = progress };
+
+    private static Task<ISliceSink> OpenAsync(IDestination destination, long token, ISliceProgress? progress = null) =>
+        destination.OpenSliceAsync(Address(token, progress), TestBatches.Schema, CancellationToken.None);
 
     private static async Task WriteSmallAsync(ISliceSink sink, string text)
     {

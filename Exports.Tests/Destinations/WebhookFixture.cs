@@ -76,22 +76,4 @@ internal sealed class WebhookFixture : IAsyncDisposable
         return (WebhookDestination)DestinationKinds.Open(
             new Destination { Name = "hook", Kind = "webhook", Settings = settings, Secrets = secrets }, new FormatOptions());
     }
-
-    /// <summary>What a step's checkpoint keeps, in memory.</summary>
-    internal sealed class KeptProgress : ISliceProgress
-    {
-        public string? Last { get; private set; }
-
-        public IReadOnlyList<DeliveryOffset> Offsets { get; private set; } = [];
-
-        public List<DeadLetter> DeadLetters { get; } = [];
-
-        public Task CommitAsync(SliceDelivery delivery, CancellationToken cancellationToken)
-        {
-            Last = delivery.Progress;
-            Offsets = delivery.Offsets;
-            DeadLetters.AddRange(delivery.DeadLetters);
-            return Task.CompletedTask;
-        }
-    }
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Exporter.Engine.Tests;
+using Exporter.Engine.Tests.Chaos;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Destinations.S3;
 using Exporter.Exports.Model;
@@ -76,6 +77,34 @@ public sealed class ProgressTests
         Assert.That(
             await _fixture.Server.ExecuteAsync($"{Sums} file('{_fixture.Folder}/rows.jsonl', 'JSONEachRow', 'id UInt64, text String')"),
             Is.EqualTo(await _fixture.Server.ExecuteAsync($"{Sums} {_fixture.Table}")));
+    }
+
+    // The first COMMIT never arrives, when all of the rows had been sent.
+    [Test]
+    public async Task A_slice_whose_commit_never_reaches_PostgreSQL_costs_all_that_was_sent_and_its_rows_are_there_once()
+    {
+        const int Rows = 5_000;
+        await using var target = await PostgresServer.NewAsync();
+        await using var proxy = FaultProxy.Start(target.Parts.Port);
+        var trap = new FaultTrap(FaultMoment.NeverArrives, "copy ", "_exporter_commits", "COMMIT");
+        proxy.Set(trap);
+        await _fixture.FillAsync("ts DateTime64(6, 'UTC'), id UInt64", string.Create(CultureInfo.InvariantCulture, $"""
+            SELECT toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalSecond(number * 15), number FROM numbers({Rows})
+            """));
+        await _fixture.StartAsync();
+        var runId = await _fixture.StartRunAsync(
+            RunFixture.Export() with { Settings = new ExportSettings { TargetSliceBytes = 1L << 30 } }, target.Configured(("port", proxy.Port)));
+        await trap.Sprung.WaitAsync(TimeSpan.FromSeconds(60));
+        trap.Release();
+
+        var run = await _fixture.EndedRunAsync(runId);
+        Assert.That((run.State, run.ExportedRows, run.Slices), Is.EqualTo(("completed", (long)Rows, (int?)1)), run.Error);
+        var attempts = await _fixture.Database.Attempts.ListAsync(run.RunId);
+        Assert.That(attempts.Select(attempt => attempt.State), Is.EqualTo(new[] { "failed", "committed" }));
+        Assert.That(attempts[0].SentBytes, Is.GreaterThan(Rows * 8).And.EqualTo(attempts[1].SentBytes), "all of the rows, both times");
+        Assert.That(run.ResentBytes, Is.EqualTo(attempts[0].SentBytes));
+        Assert.That(run.SentBytes, Is.EqualTo(run.BytesWritten + run.ResentBytes));
+        Assert.That(await target.ListAsync<string>("select count(*) || ' ' || count(distinct id) from daily"), Is.EqualTo(new[] { $"{Rows} {Rows}" }));
     }
 
     // Its conditions are slow for queries that begin within the first seconds: those that count.

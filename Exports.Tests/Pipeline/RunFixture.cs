@@ -5,6 +5,7 @@ using Exporter.Engine.Tests;
 using Exporter.Engine.Workers;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
+using Exporter.Exports.Notifications;
 using Exporter.Exports.Pipeline;
 using Exporter.Exports.Sources;
 using Exporter.Exports.Testing;
@@ -68,13 +69,21 @@ internal sealed class RunFixture : IAsyncDisposable
     /// <summary>Starts a worker.</summary>
     /// <param name="limits">What a column of the destination can hold. Default what files can.</param>
     /// <param name="open">Opens destinations. Default as they are.</param>
-    public async Task StartAsync(Func<Apache.Arrow.Field, ColumnLimit?>? limits = null, OpenDestination? open = null)
+    /// <param name="smtp">The server that mail goes out by. Default none.</param>
+    /// <param name="queryTime">ClickHouse's own limit of a query. Default none.</param>
+    public async Task StartAsync(
+        Func<Apache.Arrow.Field, ColumnLimit?>? limits = null, OpenDestination? open = null, SmtpOptions? smtp = null, TimeSpan? queryTime = null)
     {
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
         if (open is not null)
         {
             builder.Services.AddSingleton(open);
+        }
+
+        if (smtp is not null)
+        {
+            builder.Services.AddSingleton(smtp);
         }
 
         if (limits is not null)
@@ -86,6 +95,7 @@ internal sealed class RunFixture : IAsyncDisposable
             .AddBatchExports(new ClickHouseOptions
             {
                 ConnectionString = _connection,
+                MaxExecutionTime = queryTime,
                 Settings = new Dictionary<string, string> { ["function_sleep_max_microseconds_per_block"] = "0" },
             })
             .AddWorker(ExportInput.Queue, new WorkerOptions { Slots = 2, PollInterval = TimeSpan.FromMilliseconds(100) })

@@ -50,6 +50,30 @@ public sealed class SplitTests
     }
 
     [Test]
+    public async Task A_slice_whose_query_ClickHouse_ends_for_its_time_is_split()
+    {
+        await using var fixture = await RunFixture.NewAsync();
+        await fixture.FillAsync(
+            "ts DateTime64(6, 'UTC'), id UInt64", "SELECT toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalSecond(number * 10), number FROM numbers(8000)");
+        // All rows take 1.6 s; the thousand that the plan goes by, which are not split, 0.2.
+        await fixture.StartAsync(queryTime: TimeSpan.FromSeconds(1));
+        var export = RunFixture.Export();
+        var run = await fixture.RunAsync(export with
+        {
+            Model = export.Model with { Columns = [new("id", "id"), new("sleepEachRow(0.0002)", "slow")] },
+            Settings = export.Settings with { TargetSliceBytes = 1 << 20, ParallelSlices = 2 },
+        });
+        Assert.That((run.State, run.ExportedRows), Is.EqualTo(("completed", 8000L)), run.Error);
+        Assert.That(run.SlicesSplit, Is.GreaterThan(0));
+        await Engine.Tests.Eventually.TrueAsync(
+            async () => await fixture.Database.ScalarAsync<long>(
+                "select count(*) from engine.run_log where message like '%is split into%' and message like '%159%'") == run.SlicesSplit,
+            "the log says that each was for that reason");
+        await fixture.ExpectProofAsync(run);
+        await ExpectHalvesTileAsync(fixture, run);
+    }
+
+    [Test]
     public async Task No_file_is_larger_than_it_may_be_and_the_next_run_is_planned_that_way()
     {
         const int Most = 100_000;

@@ -10,7 +10,7 @@ namespace Exporter.Exports.Cli;
 internal static class ExportCommands
 {
     public static Command All() => new CliCommand("export", "Batch exports: what leaves the source, how, where to, and when", "exporter export list")
-        .With(new ExportCreateCommand().Command, List(), Show(), ExportGetCommand.Make(), new ExportEditCommand().Command, Duplicate(), PlanCommands.OfExport(), Run(), VerifyCommands.OfExport(), Pause(), ExportUnpauseCommand.Make(),
+        .With(new ExportCreateCommand().Command, List(), Show(), ExportGetCommand.Make(), new ExportEditCommand().Command, Duplicate(), PlanCommands.OfExport(), Run(), VerifyCommands.OfExport(), NotificationCommands.Troubles(), Pause(), ExportUnpauseCommand.Make(),
             Reschedule(), Reset(), Delete());
 
     private static CliCommand List() => new CliCommand("list", "List batch exports", "exporter export list", "exporter export list --json").Does(async (_, session, cancellationToken) =>

@@ -20,6 +20,7 @@ internal sealed class ExportEditCommand
         ["filter"] = one => one with { Model = one.Model with { Filter = null } },
         ["compression_level"] = one => one with { Format = one.Format with { CompressionLevel = null } },
         ["max_file_size"] = one => one with { Settings = one.Settings with { MaxFileBytes = null } },
+        ["late_after"] = one => one with { Settings = one.Settings with { LateAfter = null } },
         ["pause_after_failures"] = one => one with { Settings = one.Settings with { PauseAfterFailures = null } },
         ["max_rows_per_day"] = one => one with { Settings = one.Settings with { MaxRowsPerDay = null } },
         ["max_bytes_per_day"] = one => one with { Settings = one.Settings with { MaxBytesPerDay = null } },

@@ -1,6 +1,7 @@
 using Exporter.Engine.Payloads;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
+using Exporter.Exports.Notifications;
 using Exporter.Exports.Pipeline;
 using Exporter.Exports.Sources;
 
@@ -25,6 +26,12 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
         new("encryption_key", "Encrypts secrets and payloads: base64 of 32 bytes; older keys may follow, separated by commas.", Secret: true),
         new("encryption_key_file", "A file that holds encryption_key."),
         new("project", "The project that names are looked for in. Default default."),
+        new("smtp_host", "The mail server by which notifications go out. Default none."),
+        new("smtp_port", "Its port. Default 587."),
+        new("smtp_tls", "How the connection to it is protected: start_tls, tls or none. Default start_tls."),
+        new("smtp_user", "Who logs in there. Default nobody."),
+        new("smtp_password", "The password of smtp_user.", Secret: true),
+        new("smtp_from", "Who mail is from. Required with smtp_host."),
         new("worker_slots", "Batch export runs that a worker executes at once. Default 4; from 1 to 1,000."),
         new("worker_backfill_slots", "Backfills that a worker executes at once. Default 16; from 1 to 10,000."),
         new("worker_lease", "How long a worker that is not heard of keeps its runs. Default 30s; from 1s to 1h."),
@@ -61,6 +68,18 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
             ? ExportJson.Find<WireCompression>(compression.Text) ?? throw Refused(compression, "clickhouse_compression", "lz4, zstd or none")
             : WireCompression.Lz4,
         Settings = Pairs("clickhouse_settings"),
+    }.Validate();
+
+    /// <summary>The mail server; null when none is set.</summary>
+    /// <exception cref="UserErrorException">A setting is wrong.</exception>
+    public SmtpOptions? Smtp() => Find("smtp_host") is not { } host ? null : new SmtpOptions
+    {
+        Host = host.Text,
+        Port = Number("smtp_port", 587, 1, 65_535),
+        Tls = Find("smtp_tls") is { } tls ? ExportJson.Find<SmtpTls>(tls.Text) ?? throw Refused(tls, "smtp_tls", "start_tls, tls or none") : SmtpTls.StartTls,
+        User = Find("smtp_user")?.Text,
+        Password = Find("smtp_password")?.Text,
+        From = Required("smtp_from", "Set EXPORTER_SMTP_FROM to the address that mail is from."),
     }.Validate();
 
     public string Project => Find("project")?.Text ?? ProjectStore.Default;

@@ -42,6 +42,8 @@ internal static class KeysCommand
                 parts.Add(new RotationProgress("bad_rows", seen, rotated));
                 (seen, rotated) = await session.Deliveries.RotateAsync(cancellationToken).ConfigureAwait(false);
                 parts.Add(new RotationProgress("dead_letters", seen, rotated));
+                (seen, rotated) = await session.Notifications.RotateAsync(cancellationToken).ConfigureAwait(false);
+                parts.Add(new RotationProgress("notification_targets", seen, rotated));
                 session.Output.Answer(parts, output =>
                 {
                     output.Table(

@@ -42,6 +42,7 @@ internal static class Program
             BackfillCommands.All(),
             RunCommands.All(),
             DeadLetterCommands.All(),
+            NotificationCommands.All(),
             ApplyCommand.Make(),
             AuditCommands.All(),
             DoctorCommand.Doctor(),

@@ -2,6 +2,7 @@ using Exporter.Engine.Client;
 using Exporter.Engine.Payloads;
 using Exporter.Engine.Scheduling;
 using Exporter.Exports.Model;
+using Exporter.Exports.Notifications;
 using Exporter.Exports.Sources;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
@@ -52,6 +53,8 @@ internal sealed class Session : IAsyncDisposable
     public RunControl Control => new(Data, Engine, Runs);
 
     public DeliveryStore Deliveries => new(Data, Codec, Destinations);
+
+    public NotificationStore Notifications => new(Data, Codec, Settings.Project);
 
     public AuditStore Audit => new(Data);
 

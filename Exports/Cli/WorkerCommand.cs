@@ -46,6 +46,11 @@ internal static class WorkerCommand
         Log(builder.Logging, session.Output.IsJson);
         Telemetry.AddTo(builder);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = settings.WorkerGrace + TimeSpan.FromSeconds(10));
+        if (settings.Smtp() is { } smtp)
+        {
+            builder.Services.AddSingleton(smtp);
+        }
+
         builder.Services
             .AddWorkflowEngine(settings.Postgres, new PayloadCodec(settings.RequiredKeys()))
             .AddBatchExports(settings.ClickHouseOptions(), settings.WorkerMemory)

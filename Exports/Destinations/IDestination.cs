@@ -94,8 +94,8 @@ public sealed record SliceAddress(string Export, DataInterval Interval, int Slic
     /// <summary>The source's table, with its database or without; for names that have it. Default nothing.</summary>
     public string Table { get; init; } = "";
 
-    /// <summary>For a destination that delivers a slice in pieces: where it says how far it is. Null when nobody keeps it; then
-    /// every attempt begins at the front.</summary>
+    /// <summary>Where a destination says how far it is with a slice that it delivers in pieces, or what it is about to commit. Null when nobody
+    /// keeps it; then every attempt begins at the front.</summary>
     public ISliceProgress? Progress { get; init; }
 
     /// <summary>The same for every attempt of the step that exports the slice, and for no other step; null when it is not known.</summary>

@@ -1,8 +1,8 @@
 namespace Exporter.Exports.Destinations;
 
 /// <summary>
-/// Where a destination that delivers a slice in pieces says how far it is. What it said last is there for the next attempt,
-/// in whatever process.
+/// Where a destination that delivers a slice in pieces says how far it is, and one that commits it as a whole, but cannot say later whose
+/// commit it was, what it is about to commit. What it said last is there for the next attempt, in whatever process.
 /// </summary>
 public interface ISliceProgress
 {

@@ -57,4 +57,5 @@ internal enum AuditKind
     Backfill,
     Run,
     Project,
+    NotificationTarget,
 }

@@ -85,6 +85,10 @@ public sealed record ExportSettings
     /// which is never; to 30 days.</summary>
     public TimeSpan VerifyAfter { get; init; }
 
+    /// <summary>How long after its end an interval has to be at the destination; later the export is late, which is told to who wants to know. Settle
+    /// delay, jitter and the run itself are within it. Default none; from 1 minute to 30 days.</summary>
+    public TimeSpan? LateAfter { get; init; }
+
     /// <summary>After how many intervals in a row that failed, so that somebody has to change something, the export pauses itself. Default by the
     /// length of the interval: 24, from a day on 7, from a week on 4. From 0, which is never, to 1,000. Backfills do not count.</summary>
     public int? PauseAfterFailures { get; init; }
@@ -114,6 +118,7 @@ public sealed record ExportSettings
         ModelCheck.Range("max_slice_time", MaxSliceTime, TimeSpan.FromSeconds(1), TimeSpan.FromDays(1));
         ModelCheck.Range("max_bad_rows", MaxBadRows, 1, 100_000);
         ModelCheck.Range("verify_after", VerifyAfter, TimeSpan.Zero, TimeSpan.FromDays(30));
+        ModelCheck.Range("late_after", LateAfter ?? TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(1), TimeSpan.FromDays(30));
         ModelCheck.Range("pause_after_failures", PauseAfterFailures ?? 0, 0, 1_000);
         ModelCheck.Range("max_rows_per_day", MaxRowsPerDay ?? 1, 1, long.MaxValue);
         ModelCheck.Range("max_bytes_per_day", MaxBytesPerDay ?? 1L << 10, 1L << 10, long.MaxValue);

@@ -109,13 +109,28 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
     /// <summary>Stops the schedule; runs that were started go on.</summary>
     /// <exception cref="UserErrorException">There is none of this name.</exception>
     public Task<BatchExportView> PauseAsync(string name, string? note, string actor, CancellationToken cancellationToken = default) =>
-        SetPausedAsync(name, paused: true, note, actor, cancellationToken);
+        PauseAsync(name, note, actor, _ => Task.CompletedTask, cancellationToken);
+
+    /// <summary>The same, with more in its transaction.</summary>
+    internal async Task<BatchExportView> PauseAsync(
+        string name, string? note, string actor, Func<NpgsqlTransaction, Task> also, CancellationToken cancellationToken)
+    {
+        var before = await GetAsync(name, cancellationToken).ConfigureAwait(false);
+        return await _database.InTransactionAsync(
+            async transaction =>
+            {
+                var after = await SetPausedAsync(transaction, before, paused: true, note, actor, cancellationToken).ConfigureAwait(false);
+                await also(transaction).ConfigureAwait(false);
+                return after;
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>Lets the schedule go on with the next occurrence; those of the pause are a gap, which a backfill fills: see
     /// <see cref="ExportControl.UnpauseAsync"/>.</summary>
     /// <exception cref="UserErrorException">There is none of this name.</exception>
     public Task<BatchExportView> UnpauseAsync(string name, string actor, CancellationToken cancellationToken = default) =>
-        SetPausedAsync(name, paused: false, null, actor, cancellationToken);
+        _database.InTransactionAsync(transaction => UnpauseAsync(transaction, name, actor, cancellationToken), cancellationToken);
 
     /// <summary>Changes an export; see <see cref="BatchExportEdit"/>.</summary>
     /// <param name="name">The export.</param>
@@ -289,13 +304,6 @@ public sealed class BatchExportStore(NpgsqlDataSource data, EngineClient engine,
     internal async Task<BatchExportView> UnpauseAsync(NpgsqlTransaction transaction, string name, string actor, CancellationToken cancellationToken) =>
         await SetPausedAsync(
             transaction, await GetAsync(name, cancellationToken).ConfigureAwait(false), paused: false, null, actor, cancellationToken).ConfigureAwait(false);
-
-    private async Task<BatchExportView> SetPausedAsync(string name, bool paused, string? note, string actor, CancellationToken cancellationToken)
-    {
-        var before = await GetAsync(name, cancellationToken).ConfigureAwait(false);
-        return await _database.InTransactionAsync(
-            transaction => SetPausedAsync(transaction, before, paused, note, actor, cancellationToken), cancellationToken).ConfigureAwait(false);
-    }
 
     private async Task<BatchExportView> SetPausedAsync(
         NpgsqlTransaction transaction, BatchExportView before, bool paused, string? note, string actor, CancellationToken cancellationToken)

@@ -66,6 +66,9 @@ internal sealed class ExportDatabase(NpgsqlDataSource data, string resource)
         return (await connection.QueryAsync<T>(Command(name, parameters, null, cancellationToken)).ConfigureAwait(false)).AsList();
     }
 
+    public async Task<IReadOnlyList<T>> ListAsync<T>(NpgsqlTransaction transaction, string name, object parameters, CancellationToken cancellationToken) =>
+        (await transaction.Connection!.QueryAsync<T>(Command(name, parameters, transaction, cancellationToken)).ConfigureAwait(false)).AsList();
+
     private CommandDefinition Command(string name, object parameters, NpgsqlTransaction? transaction, CancellationToken cancellationToken) =>
         new(_sql[name], parameters, transaction, cancellationToken: cancellationToken);
 }

@@ -31,8 +31,8 @@ internal static class ErrorClassifier
         ? new ExportError(ErrorKind.User, user.Problem, user.Setting, user.Advice)
         : destination?.Classify(error) ?? SourceErrors.Classify(error);
 
-    // Null: the error itself says it, and is tried again.
-    private static Exception? ForEngine(ExportError sorted, Exception error) => sorted.Kind switch
+    /// <summary>What the engine is to be told; null when the error itself says it, and is tried again.</summary>
+    public static Exception? ForEngine(ExportError sorted, Exception error) => sorted.Kind switch
     {
         ErrorKind.User => new NonRetryableException(ErrorText.Scrub(new UserErrorException(
             sorted.Setting ?? "unknown", sorted.Message, sorted.Advice ?? "See the run's log.").Message), error),

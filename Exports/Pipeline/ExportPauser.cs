@@ -1,11 +1,12 @@
 using Exporter.Engine.Observability;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
+using Exporter.Exports.Notifications;
 
 namespace Exporter.Exports.Pipeline;
 
 /// <summary>Pauses an export whose destination says that it wants no more, or that goes on failing.</summary>
-internal sealed class ExportPauser(BatchExportStore exports) : IDisposable
+internal sealed class ExportPauser(BatchExportStore exports, NotificationOutbox outbox) : IDisposable
 {
     private const string Actor = "exporter";
 
@@ -37,7 +38,12 @@ internal sealed class ExportPauser(BatchExportStore exports) : IDisposable
             var now = await exports.GetAsync(exportId, CancellationToken.None).ConfigureAwait(false);
             if (now is { Paused: false, DeletedAt: null })
             {
-                await exports.In(now.Project).PauseAsync(now.Name, note, Actor, CancellationToken.None).ConfigureAwait(false);
+                await exports.In(now.Project).PauseAsync(
+                    now.Name,
+                    note,
+                    Actor,
+                    transaction => outbox.TellAsync(transaction, NotificationEvent.Paused, new(exportId, null, null, note), CancellationToken.None),
+                    CancellationToken.None).ConfigureAwait(false);
             }
         }
         finally

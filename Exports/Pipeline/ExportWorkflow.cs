@@ -45,7 +45,7 @@ internal sealed class ExportWorkflow(
         {
             var output = Output(plan, exported);
             await runs.FinishAsync(transaction, run.RunId, order.Export.Id, output.LateRows, step.CancellationToken).ConfigureAwait(false);
-            await failures.MendAsync(transaction, run.RunId, step.CancellationToken).ConfigureAwait(false);
+            await failures.MendAsync(transaction, run.RunId, order, step.CancellationToken).ConfigureAwait(false);
             await verifications.StartLaterAsync(transaction, run.RunId, order.Export, step.CancellationToken).ConfigureAwait(false);
             return output;
         })).ConfigureAwait(false);

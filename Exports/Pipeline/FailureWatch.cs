@@ -30,7 +30,7 @@ internal sealed class FailureWatch(FailureStore failures, ExportPauser pauser)
         var error = ErrorText.Scrub(failure.Error);
         try
         {
-            if (await failures.RecordAsync(run.RunId, export.Id, error, inARow, run.CancellationToken).ConfigureAwait(false))
+            if (await failures.RecordAsync(run.RunId, order, error, inARow, run.CancellationToken).ConfigureAwait(false))
             {
                 run.Log(LogLevel.Warning, $"{export.Name} is paused: its latest {inARow} intervals have failed.");
                 await pauser.PauseAsync(export.Id, $"paused after {inARow} failures in a row: {error}").ConfigureAwait(false);

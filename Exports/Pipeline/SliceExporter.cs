@@ -39,12 +39,12 @@ internal sealed class SliceExporter(
         {
             var attempt = await SliceAttempt.BeginAsync(attempts, id, time, log, step.CancellationToken).ConfigureAwait(false);
             await using var ending = attempt.ConfigureAwait(false);
-            var receipt = await ResumeAsync(step, work, address, destination, attempt).ConfigureAwait(false)
+            var receipt = await ResumeAsync(step, work, slice, address, destination, attempt).ConfigureAwait(false)
                 ?? await MoveAsync(step, work, slice, address, destination, attempt).ConfigureAwait(false);
             return new SliceOutcome(receipt, null);
         }
         catch (Exception error) when (
-            !step.CancellationToken.IsCancellationRequested && progress.Last is null && SliceSplitter.Asks(error, step.Attempt))
+            !step.CancellationToken.IsCancellationRequested && !(work.InPieces && progress.Last is not null) && SliceSplitter.Asks(error, step.Attempt))
         {
             if (await SplitAsync(step, work, slice, address, destination, error).ConfigureAwait(false) is { } split)
             {
@@ -57,14 +57,17 @@ internal sealed class SliceExporter(
 
     // An earlier attempt has committed at the destination and got no answer. Rows that it put aside have died with it, so a slice with
     // such rows has no note, and is exported again in place.
-    private async Task<SliceReceipt?> ResumeAsync(IStepContext step, RunWork work, SliceAddress address, IDestination destination, SliceAttempt attempt)
+    private async Task<SliceReceipt?> ResumeAsync(
+        IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, SliceAttempt attempt)
     {
-        if (await destination.ResumeSliceAsync(address, step.CancellationToken).ConfigureAwait(false) is not { Note: { } note } there)
+        var finding = destination.ResumeSliceAsync(address, step.CancellationToken);
+        if (await Heartbeats.WhileAsync(step, finding).ConfigureAwait(false) is not { Note: { } note, Receipt: var there })
         {
             return null;
         }
 
-        var receipt = ExportJson.Read<SliceReceipt>(note) with { Rows = there.Receipt.Rows, Bytes = there.Receipt.Bytes };
+        var receipt = ExportJson.Read<SliceReceipt>(note) with { Rows = there.Rows, Bytes = there.Bytes, File = there.File, Sha256 = there.Sha256 };
+        await CheckSizeAsync(work, slice, receipt, step.CancellationToken).ConfigureAwait(false);
         await CommitAsync(step, work, attempt, receipt, sourceBytes: 0, []).ConfigureAwait(false);
         step.Log(LogLevel.Information, $"Slice {receipt.Slice} was committed by an earlier attempt whose answer was lost.");
         return receipt;
@@ -97,18 +100,23 @@ internal sealed class SliceExporter(
                     $"Slice {slice.Number}: {gate.Rows} rows were read, {receipt.Rows} written and {receipt.QuarantinedRows} put aside.");
             }
 
-            // Its halves are smaller; of a single row nothing is.
-            if (receipt.Bytes > settings.MaxFileBytes && receipt.Rows > 1 && !work.InPieces && await splitter.CanSplitAsync(work, slice, stop.Token).ConfigureAwait(false))
-            {
-                throw new SliceTooLargeException($"its file has {receipt.Bytes:N0} bytes, more than max_file_bytes");
-            }
-
+            await CheckSizeAsync(work, slice, receipt, stop.Token).ConfigureAwait(false);
             await CommitAsync(step, work, attempt, receipt, reader.BytesRead, gate.BadRows).ConfigureAwait(false);
             return receipt;
         }
         catch (Exception error) when (slow.IsCancellationRequested && !step.CancellationToken.IsCancellationRequested)
         {
             throw new SliceTooLargeException($"an attempt takes longer than max_slice_time ({settings.MaxSliceTime}): {error.Message}");
+        }
+    }
+
+    // Its halves are smaller; of a single row nothing is.
+    private async Task CheckSizeAsync(RunWork work, Slice slice, SliceReceipt receipt, CancellationToken cancellationToken)
+    {
+        if (receipt.Bytes > work.Order.Export.Settings.MaxFileBytes && receipt.Rows > 1 && !work.InPieces
+            && await splitter.CanSplitAsync(work, slice, cancellationToken).ConfigureAwait(false))
+        {
+            throw new SliceTooLargeException($"its file has {receipt.Bytes:N0} bytes, more than max_file_bytes");
         }
     }
 
@@ -146,7 +154,8 @@ internal sealed class SliceExporter(
     private async Task<SliceOutcome> RecordSplitAsync(
         IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, IReadOnlyList<Slice> halves)
     {
-        await destination.DiscardSliceAsync(address, step.CancellationToken).ConfigureAwait(false);
+        // The checkpoint says that it is split; nothing that the destination has to say may take its place.
+        await destination.DiscardSliceAsync(address with { Progress = null }, step.CancellationToken).ConfigureAwait(false);
         var outcome = new SliceOutcome(null, halves);
         await step.CommitAsync(outcome, (transaction, token) => runs.SplitSliceAsync(
             transaction, work.RunId, slice.Number, halves, token)).ConfigureAwait(false);

@@ -4,7 +4,7 @@ using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Pipeline;
 
-/// <summary>The progress of one attempt of a slice, kept as its step's checkpoint: the engine keeps a former holder out.</summary>
+/// <summary>The progress of one attempt of a slice, or what it is about to commit, kept as its step's checkpoint: the engine keeps a former holder out.</summary>
 internal sealed class SliceProgress(IStepContext step, DeliveryStore deliveries, Guid runId, int slice, string? last) : ISliceProgress
 {
     public string? Last { get; private set; } = last;
@@ -13,8 +13,9 @@ internal sealed class SliceProgress(IStepContext step, DeliveryStore deliveries,
     {
         // Before it is known whether it succeeds: from now on a piece may have been delivered.
         Last = delivery.Progress;
-        await step.CommitAsync(
-            new SliceOutcome(null, null, Progress: delivery.Progress),
-            (transaction, token) => deliveries.RecordAsync(transaction, runId, slice, delivery, token)).ConfigureAwait(false);
+        var outcome = new SliceOutcome(null, null, Progress: delivery.Progress);
+        await (delivery is { Offsets: [], DeadLetters: [] }
+            ? step.CommitAsync(outcome)
+            : step.CommitAsync(outcome, (transaction, token) => deliveries.RecordAsync(transaction, runId, slice, delivery, token))).ConfigureAwait(false);
     }
 }

@@ -17,6 +17,9 @@ internal sealed class AzureBlobDestination(AzureBlobOptions options, FormatOptio
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
         new AzureBlobCheck(this, _container, options, _keys.Start).RunAsync(cancellationToken);
 
+    public Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken) => PlannedCommit.FindAsync(
+        address, _keys.Slice(address), planned => _container.IsFromAsync(planned.Receipt.File!, planned.Writer, planned.Receipt.Bytes, cancellationToken));
+
     public async Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken)
     {
         var key = _keys.Slice(address);

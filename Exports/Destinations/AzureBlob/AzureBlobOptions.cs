@@ -21,6 +21,7 @@ internal sealed class AzureBlobOptions
     public const string ClientSetting = "client_id";
     public const string ClientSecretSetting = "client_secret";
     public const string BlockSizeSetting = "block_size";
+    public const string ParallelBlocksSetting = "parallel_blocks";
     public const string AccessTierSetting = "access_tier";
     public const string TimeoutSetting = "timeout_seconds";
 
@@ -45,7 +46,8 @@ internal sealed class AzureBlobOptions
             new(TenantSetting, SettingType.Text, "The directory of the application that client_id names, with client_secret."),
             new(ClientSetting, SettingType.Text, "The application, or the identity of the machine where it has several. Default the machine's own."),
             new(ClientSecretSetting, SettingType.Text, "A secret of the application, in place of a key.") { Secret = true },
-            new(BlockSizeSetting, SettingType.Number, "Bytes of a block of an upload; each slice in work holds two. Default 16777216; from 1048576 to 536870912."),
+            new(BlockSizeSetting, SettingType.Number, "Bytes of a block of an upload. Default 16777216; from 1048576 to 536870912."),
+            new(ParallelBlocksSetting, SettingType.Number, "Blocks of a slice that are sent at once; each slice in work holds one block more. Default 1; from 1 to 16."),
             new(AccessTierSetting, SettingType.Text, "How blobs are kept: Hot, Cool or Cold. Default what the account says."),
             new(TimeoutSetting, SettingType.Number, "Seconds until an answer must be there. Default 300; from 1 to 3600."),
         ],
@@ -71,6 +73,8 @@ internal sealed class AzureBlobOptions
     public string? ClientSecret { get; init; }
 
     public long BlockSize { get; init; } = 16 * 1024 * 1024;
+
+    public int ParallelBlocks { get; init; } = 1;
 
     public string? AccessTier { get; init; }
 
@@ -110,6 +114,7 @@ internal sealed class AzureBlobOptions
 
         ValidateCredentials();
         ModelCheck.Range(BlockSizeSetting, BlockSize, LeastBlockSize, MostBlockSize);
+        ModelCheck.Range(ParallelBlocksSetting, ParallelBlocks, 1, 16);
         ModelCheck.Range(TimeoutSetting, TimeoutSeconds, 1, 3_600);
         return this;
     }

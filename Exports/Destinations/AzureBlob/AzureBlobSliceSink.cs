@@ -9,8 +9,8 @@ namespace Exporter.Exports.Destinations.AzureBlob;
 /// <summary>
 /// A slice on its way into one blob: in blocks, which nobody sees before they are committed all at once, and only if nobody else has
 /// written the blob since this slice was opened. Where nothing lay then, the sign that the slice's opening left must still be there: who
-/// throws a slice away, or ends its run without it, removes the sign and all blocks. While a block is sent the next one is encoded, so two
-/// blocks are held at most, and a row group.
+/// throws a slice away, or ends its run without it, removes the sign and all blocks. While blocks are sent the next one is encoded, so one more
+/// is held than is sent, and a row group.
 /// </summary>
 internal sealed class AzureBlobSliceSink(
     AzureContainer container, FormatOptions format, Schema schema, SliceAddress address, string key, Guid writer, ETag? before) : ISliceSink
@@ -18,15 +18,15 @@ internal sealed class AzureBlobSliceSink(
     // Azure's limit for one blob.
     private const int MostBlocks = 50_000;
 
-    private readonly CancellationTokenSource _closing = new();
+    private readonly PartSender _sender = new(container.ParallelBlocks);
     private readonly List<string> _blocks = [];
     private EncodedSlice? _encoded;
-    private Task _sending = Task.CompletedTask;
-    private long _bytesSent;
+    private string? _note;
     private bool _ended;
 
-    // Of blocks that Azure has acknowledged; what its client repeats inside a request is not seen.
-    public long BytesSent => Interlocked.Read(ref _bytesSent);
+    public long BytesSent => _sender.BytesSent;
+
+    public void Note(string note) => _note = note;
 
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
@@ -46,9 +46,11 @@ internal sealed class AzureBlobSliceSink(
         ObjectDisposedException.ThrowIf(_ended, this);
         if (_encoded is null)
         {
+            var nothing = EncodedSlice.EmptyReceipt(address.Slice);
+            await PlanAsync(nothing, cancellationToken).ConfigureAwait(false);
             await RemoveAsync(cancellationToken).ConfigureAwait(false);
             _ended = true;
-            return EncodedSlice.EmptyReceipt(address.Slice);
+            return nothing;
         }
 
         await _encoded.CompleteAsync(cancellationToken).ConfigureAwait(false);
@@ -58,15 +60,17 @@ internal sealed class AzureBlobSliceSink(
             await SendBlockAsync(_encoded.Output, _encoded.Output.Buffered, cancellationToken).ConfigureAwait(false);
         }
 
-        await _sending.ConfigureAwait(false);
+        await _sender.AllSentAsync().ConfigureAwait(false);
+        var receipt = _encoded.Receipt(address.Slice, key);
+        await PlanAsync(receipt, cancellationToken).ConfigureAwait(false);
         if (before is null)
         {
             await container.CheckClaimAsync(key, writer, cancellationToken).ConfigureAwait(false);
         }
 
-        await container.CommitAsync(key, _blocks, before, writer, _encoded.Output.Length, cancellationToken).ConfigureAwait(false);
+        await container.CommitAsync(key, _blocks, before, writer, receipt.Bytes, cancellationToken).ConfigureAwait(false);
         _ended = true;
-        return _encoded.Receipt(address.Slice, key);
+        return receipt;
     }
 
     // Blocks of an attempt that is given up stay where nobody sees them: the next commit of the blob throws them away, or the end of
@@ -74,12 +78,13 @@ internal sealed class AzureBlobSliceSink(
     public async ValueTask DisposeAsync()
     {
         _ended = true;
-        await _closing.CancelAsync().ConfigureAwait(false);
-        await _sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _sender.DisposeAsync().ConfigureAwait(false);
         _encoded?.Dispose();
         _encoded = null;
-        _closing.Dispose();
     }
+
+    private Task PlanAsync(SliceReceipt receipt, CancellationToken cancellationToken) =>
+        new PlannedCommit(receipt, writer, _note).RecordAsync(address, cancellationToken);
 
     private async Task RemoveAsync(CancellationToken cancellationToken)
     {
@@ -103,7 +108,6 @@ internal sealed class AzureBlobSliceSink(
 
     private async Task SendBlockAsync(ChunkedStream output, long size, CancellationToken cancellationToken)
     {
-        await _sending.ConfigureAwait(false);
         if (_blocks.Count == MostBlocks)
         {
             throw new UserErrorException(
@@ -114,16 +118,6 @@ internal sealed class AzureBlobSliceSink(
 
         var block = AzureContainer.BlockId(writer, _blocks.Count);
         _blocks.Add(block);
-        _sending = SendAsync(block, output.Take(size), cancellationToken);
-    }
-
-    private async Task SendAsync(string block, ChunkedBytes bytes, CancellationToken cancellationToken)
-    {
-        using (bytes)
-        using (var sending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _closing.Token))
-        {
-            await container.StageAsync(key, block, bytes, sending.Token).ConfigureAwait(false);
-            Interlocked.Add(ref _bytesSent, bytes.Length);
-        }
+        await _sender.SendAsync(output, size, (bytes, token) => container.StageAsync(key, block, bytes, token), cancellationToken).ConfigureAwait(false);
     }
 }

@@ -28,6 +28,9 @@ internal sealed class AzureContainer(AzureBlobOptions options, HttpPipelineTrans
     /// <summary>Bytes of a block.</summary>
     public long BlockSize => options.BlockSize;
 
+    /// <summary>Blocks of one blob that are sent at once.</summary>
+    public int ParallelBlocks => options.ParallelBlocks;
+
     /// <summary>The id of a block: those of one blob must be equally long, and those of one writer are its own.</summary>
     public static string BlockId(Guid writer, int number) =>
         Convert.ToBase64String(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{writer:N}{number:D6}")));
@@ -102,6 +105,11 @@ internal sealed class AzureContainer(AzureBlobOptions options, HttpPipelineTrans
             new BlobUploadOptions { Conditions = Unchanged(before), HttpHeaders = Headers(contentType), Metadata = Metadata(writer) },
             cancellationToken),
         cancellationToken);
+
+    /// <summary>Whether what lies under a name was written by this writer, whole.</summary>
+    public async Task<bool> IsFromAsync(string name, Guid writer, long bytes, CancellationToken cancellationToken) =>
+        await PropertiesAsync(name, cancellationToken).ConfigureAwait(false) is { } found && found.ContentLength == bytes
+        && found.Metadata.TryGetValue(WriterMetadata, out var by) && by == writer.ToString("N");
 
     /// <summary>The blobs under names that begin so, with their bytes.</summary>
     public async IAsyncEnumerable<(string Name, long Bytes)> BlobsAsync(string prefix, [EnumeratorCancellation] CancellationToken cancellationToken)
@@ -179,7 +187,7 @@ internal sealed class AzureContainer(AzureBlobOptions options, HttpPipelineTrans
         }
         catch (Exception error) when (!cancellationToken.IsCancellationRequested)
         {
-            if (!await IsFromAsync(name, writer, bytes, cancellationToken).ConfigureAwait(false))
+            if (!await IsKnownFromAsync(name, writer, bytes, cancellationToken).ConfigureAwait(false))
             {
                 if (error is RequestFailedException { ErrorCode: "ConditionNotMet" or "BlobAlreadyExists" or "InvalidBlockList" or "BlobNotFound" })
                 {
@@ -191,12 +199,11 @@ internal sealed class AzureContainer(AzureBlobOptions options, HttpPipelineTrans
         }
     }
 
-    private async Task<bool> IsFromAsync(string name, Guid writer, long bytes, CancellationToken cancellationToken)
+    private async Task<bool> IsKnownFromAsync(string name, Guid writer, long bytes, CancellationToken cancellationToken)
     {
         try
         {
-            var found = await PropertiesAsync(name, cancellationToken).ConfigureAwait(false);
-            return found is not null && found.ContentLength == bytes && found.Metadata.TryGetValue(WriterMetadata, out var by) && by == writer.ToString("N");
+            return await IsFromAsync(name, writer, bytes, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception) when (!cancellationToken.IsCancellationRequested)
         {

@@ -30,12 +30,18 @@ internal static class FileErrors
             StaleHandle or NotConnected => User(error, "The mounted folder is gone.", FilesOptions.RootSetting, "Mount it again; then the run goes on from its last slice."),
             AccessDenied or NotPermitted => Denied(error),
             NameTooLong => TooLong(error),
-            FileTooLarge => User(error, "The file system refuses a file as large as this slice.", FilesOptions.RootSetting, "Export to a file system that takes larger files, or make slices smaller."),
+            FileTooLarge => TooLarge(error),
             _ => new(ErrorKind.Transient, io.Message),
         },
+
+        // What .NET makes of EFBIG.
+        ArgumentOutOfRangeException { ParamName: "value" } => TooLarge(error),
         TimeoutException => new(ErrorKind.Transient, error.Message),
         _ => null,
     };
+
+    private static ExportError TooLarge(Exception error) => User(
+        error, "The file system, or a limit of the worker's process, refuses a file as large as this slice.", FilesOptions.RootSetting, "Export to a file system that takes larger files, raise the limit, or make slices smaller.");
 
     private static ExportError Denied(Exception error) => User(
         error, "Writing is not permitted.", FilesOptions.RootSetting, "Let the user that the worker runs as write to this folder and everything in it.");

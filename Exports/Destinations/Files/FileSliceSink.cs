@@ -19,9 +19,12 @@ internal sealed class FileSliceSink(
 {
     private const long DrainBytes = 1024 * 1024;
     private EncodedSlice? _encoded;
+    private string? _note;
     private bool _ended;
 
     public long BytesSent { get; private set; }
+
+    public void Note(string note) => _note = note;
 
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
@@ -45,24 +48,28 @@ internal sealed class FileSliceSink(
         cancellationToken.ThrowIfCancellationRequested();
         if (_encoded is null)
         {
+            var nothing = EncodedSlice.EmptyReceipt(address.Slice);
             await file.DisposeAsync().ConfigureAwait(false);
+            await PlanAsync(nothing, cancellationToken).ConfigureAwait(false);
             CheckTemporary();
             File.Delete(path);
             File.Delete(temporary);
             _ended = true;
             FileFolder.Sync(Path.GetDirectoryName(path)!);
-            return EncodedSlice.EmptyReceipt(address.Slice);
+            return nothing;
         }
 
         await _encoded.CompleteAsync(cancellationToken).ConfigureAwait(false);
         await DrainAsync(cancellationToken).ConfigureAwait(false);
         await FileFolder.FlushAsync(file, cancellationToken).ConfigureAwait(false);
         await file.DisposeAsync().ConfigureAwait(false);
+        var receipt = _encoded.Receipt(address.Slice, key);
+        await PlanAsync(receipt, cancellationToken).ConfigureAwait(false);
         CheckTemporary();
         File.Move(temporary, path, overwrite: true);
         FileFolder.Sync(Path.GetDirectoryName(path)!);
         _ended = true;
-        return _encoded.Receipt(address.Slice, key);
+        return receipt;
     }
 
     public async ValueTask DisposeAsync()
@@ -83,6 +90,9 @@ internal sealed class FileSliceSink(
             }
         }
     }
+
+    private Task PlanAsync(SliceReceipt receipt, CancellationToken cancellationToken) =>
+        new PlannedCommit(receipt, Guid.Empty, _note).RecordAsync(address, cancellationToken);
 
     private void CheckTemporary()
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Security.Cryptography;
 using Apache.Arrow;
 using Exporter.Exports.Formats;
 using Exporter.Exports.Model;
@@ -21,6 +22,9 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
 
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
         new FilesCheck(this, _root, _keys.Start, CheckRoot, _open).RunAsync(cancellationToken);
+
+    public Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken) => PlannedCommit.FindAsync(
+        address, _keys.Slice(address), planned => Task.Run(() => IsThereAsync(planned.Receipt, cancellationToken), cancellationToken));
 
     public Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken) => Task.Run<ISliceSink>(
         async () =>
@@ -79,6 +83,28 @@ internal sealed class FilesDestination(FilesOptions options, FormatOptions forma
         }
 
         return Task.CompletedTask;
+    }
+
+    // A file has no place to say who wrote it; the same bytes are the same rows, whoever did. Who renamed it may have died before the name was
+    // on disk.
+    private async Task<bool> IsThereAsync(SliceReceipt receipt, CancellationToken cancellationToken)
+    {
+        CheckRoot();
+        var found = new FileInfo(Path.Combine(_root, receipt.File!));
+        if (!found.Exists || found.Length != receipt.Bytes)
+        {
+            return false;
+        }
+
+        var content = found.OpenRead();
+        await using var closing = content.ConfigureAwait(false);
+        if (Convert.ToHexStringLower(await SHA256.HashDataAsync(content, cancellationToken).ConfigureAwait(false)) != receipt.Sha256)
+        {
+            return false;
+        }
+
+        FileFolder.Sync(found.DirectoryName!);
+        return true;
     }
 
     private static IEnumerable<string> Names(string folder) => Directory.EnumerateFiles(folder).Select(path => Path.GetFileName(path)).ToList();

@@ -66,12 +66,16 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
         catch (Exception) when (only is not null && !cancellationToken.IsCancellationRequested)
         {
             // The first answer may be lost; then the repeat finds its own object in the way.
-            if (!await IsFromAsync(key, writer, bytes, cancellationToken).ConfigureAwait(false))
+            if (!await IsKnownFromAsync(key, writer, bytes, cancellationToken).ConfigureAwait(false))
             {
                 throw;
             }
         }
     }
+
+    /// <summary>Whether what lies under a key was written by this writer, whole.</summary>
+    public async Task<bool> IsFromAsync(string key, Guid writer, long bytes, CancellationToken cancellationToken) =>
+        await HeadAsync(key, cancellationToken).ConfigureAwait(false) is { } found && found.ContentLength == bytes && found.Metadata[WriterMetadata] == writer.ToString("N");
 
     /// <summary>
     /// What lies under a key, for a write that replaces nothing else; null when the server does not honour conditions. That is tried
@@ -158,7 +162,7 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
         }
         catch (Exception) when (!cancellationToken.IsCancellationRequested)
         {
-            if (!await IsFromAsync(key, writer, bytes, cancellationToken).ConfigureAwait(false))
+            if (!await IsKnownFromAsync(key, writer, bytes, cancellationToken).ConfigureAwait(false))
             {
                 throw;
             }
@@ -313,12 +317,11 @@ internal sealed class S3Bucket(S3Options options, HttpClientFactory? http) : IDi
         }
     }
 
-    private async Task<bool> IsFromAsync(string key, Guid writer, long bytes, CancellationToken cancellationToken)
+    private async Task<bool> IsKnownFromAsync(string key, Guid writer, long bytes, CancellationToken cancellationToken)
     {
         try
         {
-            var found = await HeadAsync(key, cancellationToken).ConfigureAwait(false);
-            return found is not null && found.ContentLength == bytes && found.Metadata[WriterMetadata] == writer.ToString("N");
+            return await IsFromAsync(key, writer, bytes, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception) when (!cancellationToken.IsCancellationRequested)
         {

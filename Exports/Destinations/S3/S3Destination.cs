@@ -19,6 +19,9 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
         new S3Check(this, _bucket, options.Bucket, _keys.Start).RunAsync(cancellationToken);
 
+    public Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken) => PlannedCommit.FindAsync(
+        address, _keys.Slice(address), planned => _bucket.IsFromAsync(planned.Receipt.File!, planned.Writer, planned.Receipt.Bytes, cancellationToken));
+
     public async Task<ISliceSink> OpenSliceAsync(SliceAddress address, Schema schema, CancellationToken cancellationToken)
     {
         // What a dead attempt sent costs money until it is thrown away; and a frozen one that comes back must not complete.
@@ -34,7 +37,7 @@ internal sealed class S3Destination(S3Options options, FormatOptions format, Htt
         // Here and not at the commit: a frozen attempt that comes back must not remove the manifest of a finished run.
         await _manifests.GoneAsync(_keys.Manifest(address.Export, address.Interval, address.Table), _bucket.DeleteAsync, cancellationToken).ConfigureAwait(false);
         var before = await _bucket.StateAsync(key, _keys.Start, cancellationToken).ConfigureAwait(false);
-        return new S3SliceSink(_bucket, format, schema, address, key, before);
+        return new S3SliceSink(_bucket, format, schema, address, key, before) { IsSlice = true };
     }
 
     public async Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken)

@@ -20,18 +20,21 @@ internal sealed class S3SliceSink(
 
     private static readonly TimeSpan AbortLimit = TimeSpan.FromSeconds(20);
     private readonly Guid _writer = Guid.NewGuid();
-    private readonly CancellationTokenSource _closing = new();
-    private readonly SemaphoreSlim _room = new(bucket.ParallelParts);
+    private readonly PartSender _sender = new(bucket.ParallelParts);
     private readonly ConcurrentBag<PartETag> _parts = [];
-    private readonly List<Task> _sending = [];
     private EncodedSlice? _encoded;
     private string? _upload;
     private int _partNumber;
+    private string? _note;
     private bool _ended;
-    private long _bytesSent;
 
-    // Of parts that S3 has acknowledged; what the SDK repeats inside a request is not seen.
-    public long BytesSent => Interlocked.Read(ref _bytesSent);
+    /// <summary>Whether the object is the slice, and is recorded as <see cref="PlannedCommit"/>; else another destination stages it, and commits it in
+    /// a way of its own.</summary>
+    public bool IsSlice { get; init; }
+
+    public long BytesSent => _sender.BytesSent;
+
+    public void Note(string note) => _note = note;
 
     public async ValueTask WriteAsync(RecordBatch batch, CancellationToken cancellationToken)
     {
@@ -51,31 +54,35 @@ internal sealed class S3SliceSink(
         ObjectDisposedException.ThrowIf(_ended, this);
         if (_encoded is null)
         {
+            var nothing = EncodedSlice.EmptyReceipt(address.Slice);
+            await PlanAsync(nothing, cancellationToken).ConfigureAwait(false);
             await RemoveAsync(cancellationToken).ConfigureAwait(false);
-
             _ended = true;
-            return EncodedSlice.EmptyReceipt(address.Slice);
+            return nothing;
         }
 
         await _encoded.CompleteAsync(cancellationToken).ConfigureAwait(false);
         await SendFullPartsAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
+        var receipt = _encoded.Receipt(address.Slice, key);
         if (_upload is null)
         {
+            await PlanAsync(receipt, cancellationToken).ConfigureAwait(false);
             await PutAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
         }
         else
         {
-            await CompleteAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
+            await SendLastPartAsync(_encoded.Output, cancellationToken).ConfigureAwait(false);
+            await PlanAsync(receipt, cancellationToken).ConfigureAwait(false);
+            await bucket.CompleteAsync(key, _upload, [.. _parts.OrderBy(part => part.PartNumber)], _writer, receipt.Bytes, cancellationToken).ConfigureAwait(false);
         }
 
         _ended = true;
-        return _encoded.Receipt(address.Slice, key);
+        return receipt;
     }
 
     public async ValueTask DisposeAsync()
     {
-        await _closing.CancelAsync().ConfigureAwait(false);
-        await Task.WhenAll(_sending).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _sender.DisposeAsync().ConfigureAwait(false);
         _encoded?.Dispose();
         _encoded = null;
         if (!_ended)
@@ -83,10 +90,10 @@ internal sealed class S3SliceSink(
             _ended = true;
             await AbortAsync().ConfigureAwait(false);
         }
-
-        _closing.Dispose();
-        _room.Dispose();
     }
+
+    private Task PlanAsync(SliceReceipt receipt, CancellationToken cancellationToken) =>
+        IsSlice ? new PlannedCommit(receipt, _writer, _note).RecordAsync(address, cancellationToken) : Task.CompletedTask;
 
     // No server removes an object on a condition, so what lies there is looked at first.
     private async Task RemoveAsync(CancellationToken cancellationToken)
@@ -113,12 +120,6 @@ internal sealed class S3SliceSink(
 
     private async Task SendPartAsync(ChunkedStream output, long size, CancellationToken cancellationToken)
     {
-        if (_sending.Find(sent => sent.IsFaulted || sent.IsCanceled) is { } failed)
-        {
-            await failed.ConfigureAwait(false);
-        }
-
-        _sending.RemoveAll(sent => sent.IsCompletedSuccessfully);
         if (_partNumber == MostParts)
         {
             throw new UserErrorException(
@@ -127,44 +128,33 @@ internal sealed class S3SliceSink(
                 "Use larger parts, or smaller slices.");
         }
 
-        _upload ??= await bucket.BeginAsync(key, _writer, cancellationToken).ConfigureAwait(false);
-        await _room.WaitAsync(cancellationToken).ConfigureAwait(false);
-        _sending.Add(SendAsync(_upload, ++_partNumber, output.Take(size), cancellationToken));
-    }
-
-    private async Task SendAsync(string upload, int number, ChunkedBytes bytes, CancellationToken cancellationToken)
-    {
-        try
-        {
-            using var sending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _closing.Token);
-            _parts.Add(await bucket.SendPartAsync(key, upload, number, bytes, sending.Token).ConfigureAwait(false));
-            Interlocked.Add(ref _bytesSent, bytes.Length);
-        }
-        finally
-        {
-            bytes.Dispose();
-            _room.Release();
-        }
+        var upload = _upload ??= await bucket.BeginAsync(key, _writer, cancellationToken).ConfigureAwait(false);
+        var number = ++_partNumber;
+        await _sender.SendAsync(
+            output, size, async (bytes, token) => _parts.Add(await bucket.SendPartAsync(key, upload, number, bytes, token).ConfigureAwait(false)), cancellationToken).ConfigureAwait(false);
     }
 
     private async Task PutAsync(ChunkedStream output, CancellationToken cancellationToken)
     {
-        using var bytes = output.TakeAll();
-        var content = bytes.OpenRead();
-        await using var closing = content.ConfigureAwait(false);
-        await bucket.PutAsync(key, content, _writer, S3Destination.SliceContentType, before, cancellationToken).ConfigureAwait(false);
-        Interlocked.Add(ref _bytesSent, bytes.Length);
+        await _sender.SendAsync(output, output.Buffered, WholeAsync, cancellationToken).ConfigureAwait(false);
+        await _sender.AllSentAsync().ConfigureAwait(false);
+
+        async Task WholeAsync(ChunkedBytes bytes, CancellationToken token)
+        {
+            var content = bytes.OpenRead();
+            await using var closing = content.ConfigureAwait(false);
+            await bucket.PutAsync(key, content, _writer, S3Destination.SliceContentType, before, token).ConfigureAwait(false);
+        }
     }
 
-    private async Task CompleteAsync(ChunkedStream output, CancellationToken cancellationToken)
+    private async Task SendLastPartAsync(ChunkedStream output, CancellationToken cancellationToken)
     {
         if (output.Buffered > 0)
         {
             await SendPartAsync(output, output.Buffered, cancellationToken).ConfigureAwait(false);
         }
 
-        await Task.WhenAll(_sending).ConfigureAwait(false);
-        await bucket.CompleteAsync(key, _upload!, [.. _parts.OrderBy(part => part.PartNumber)], _writer, output.Length, cancellationToken).ConfigureAwait(false);
+        await _sender.AllSentAsync().ConfigureAwait(false);
     }
 
     private async Task AbortAsync()

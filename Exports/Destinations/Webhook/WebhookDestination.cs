@@ -17,18 +17,7 @@ internal sealed class WebhookDestination : IDestination
         _options = options;
         _format = format;
         _body = MessageBody.Of(options);
-        _http = new HttpClient(new SocketsHttpHandler
-        {
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            ConnectCallback = WebhookReceiver.ConnectAsync,
-            ConnectTimeout = TimeSpan.FromSeconds(15),
-            PooledConnectionLifetime = TimeSpan.FromMinutes(5),
-            MaxResponseHeadersLength = 16,
-        })
-        {
-            Timeout = Timeout.InfiniteTimeSpan,
-        };
+        _http = WebhookReceiver.NewClient();
         _endpoints = [.. WebhookReceiver.All(options).Select(receiver => new WebhookEndpoint(receiver, options, _http, _body.ContentType, time ?? TimeProvider.System))];
     }
 

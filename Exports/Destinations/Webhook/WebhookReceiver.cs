@@ -23,6 +23,20 @@ internal sealed record WebhookReceiver(Uri Address, string Name, string Key, str
         .. Split(options.SecretUrl).Select(url => Of(WebhookOptions.SecretUrlSetting, url)),
     ];
 
+    /// <summary>A client that follows nobody, and goes nowhere that no receiver may be.</summary>
+    public static HttpClient NewClient() => new(new SocketsHttpHandler
+    {
+        AllowAutoRedirect = false,
+        UseCookies = false,
+        ConnectCallback = ConnectAsync,
+        ConnectTimeout = TimeSpan.FromSeconds(15),
+        PooledConnectionLifetime = TimeSpan.FromMinutes(5),
+        MaxResponseHeadersLength = 16,
+    })
+    {
+        Timeout = Timeout.InfiniteTimeSpan,
+    };
+
     /// <summary>Connects; an address that no receiver may have is refused here, after its name was looked up, so that no name leads there.</summary>
     public static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
     {
