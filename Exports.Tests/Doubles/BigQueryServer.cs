@@ -97,7 +97,7 @@ internal sealed partial class BigQueryServer : IAsyncDisposable
     /// <summary>The destination's configuration; a setting with the value null is left out.</summary>
     public Destination Configured(params (string Name, object? Value)[] settings)
     {
-        var secrets = new Dictionary<string, string> { ["credentials"] = Tokens.Key() };
+        var secrets = new Dictionary<string, string> { ["credentials"] = BigQueryTokens.Key() };
         var destination = new Destination
         {
             Name = "bigquery",
@@ -178,7 +178,6 @@ internal sealed partial class BigQueryServer : IAsyncDisposable
         await _app.DisposeAsync();
         await Tables.DisposeAsync();
         Uploads.Dispose();
-        Tokens.Dispose();
         _one.Dispose();
     }
 

@@ -60,9 +60,9 @@ internal static class BigQuerySql
             var piece = pieces[at];
 
             // wide_number_mode=>'round' is what DuckDB does by itself, without rounding.
-            if (piece.Text == "," && at + 4 < pieces.Count && pieces[at + 1].Text == "wide_number_mode")
+            if (piece.Text == "," && at + 3 < pieces.Count && pieces[at + 1].Text == "wide_number_mode")
             {
-                at += 4;
+                at += 3;
                 continue;
             }
 

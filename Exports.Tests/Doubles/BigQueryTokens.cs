@@ -13,7 +13,7 @@ namespace Exporter.Exports.Tests.Doubles;
 /// https://developers.google.com/identity/protocols/oauth2/service-account#httprest has them (signature, algorithm, key, issuer, audience, scope, at most
 /// an hour of life), and tokens of others as https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token does.
 /// </summary>
-internal sealed class BigQueryTokens : IDisposable
+internal sealed class BigQueryTokens
 {
     public const string Account = "exporter@test-project.iam.gserviceaccount.com";
     public const string Subject = "a token of another";
@@ -21,7 +21,9 @@ internal sealed class BigQueryTokens : IDisposable
     // "When making an access token request this value is always" this one, wherever it is sent.
     private const string Audience = "https://oauth2.googleapis.com/token";
     private const string Scope = "https://www.googleapis.com/auth/bigquery";
-    private readonly RSA _key = RSA.Create(2048);
+
+    // One for all tests: to make it takes longer than most of them.
+    private static readonly RSA ServiceKey = RSA.Create(2048);
     private readonly ConcurrentDictionary<string, bool> _given = [];
 
     /// <summary>Of the next requests so many are said to have an expired token; it stays expired.</summary>
@@ -39,12 +41,12 @@ internal sealed class BigQueryTokens : IDisposable
     public static string KeyId => "key-1";
 
     /// <summary>A service account's key, as Google Cloud makes them.</summary>
-    public string Key(string? account = null, RSA? key = null) => new JsonObject
+    public static string Key(string? account = null, RSA? key = null) => new JsonObject
     {
         ["type"] = "service_account",
         ["project_id"] = "test-project",
         ["private_key_id"] = KeyId,
-        ["private_key"] = (key ?? _key).ExportPkcs8PrivateKeyPem(),
+        ["private_key"] = (key ?? ServiceKey).ExportPkcs8PrivateKeyPem(),
         ["client_email"] = account ?? Account,
         ["client_id"] = "123456789012345678901",
 
@@ -94,8 +96,6 @@ internal sealed class BigQueryTokens : IDisposable
         return _given.TryGetValue(token, out var isGood) && isGood;
     }
 
-    public void Dispose() => _key.Dispose();
-
     private static (int Status, JsonObject Body) Refused(string error, string description) => (400, new JsonObject { ["error"] = error, ["error_description"] = description });
 
     private JsonObject Give()
@@ -120,7 +120,7 @@ internal sealed class BigQueryTokens : IDisposable
         var (issued, ends) = (DateTimeOffset.FromUnixTimeSeconds(claims.GetProperty("iat").GetInt64()), DateTimeOffset.FromUnixTimeSeconds(claims.GetProperty("exp").GetInt64()));
         return claims.GetProperty("iss").GetString() != Account ? ("invalid_grant", "Invalid grant: account not found")
             : head.RootElement.GetProperty("alg").GetString() != "RS256" || head.RootElement.GetProperty("kid").GetString() != KeyId
-                || !_key.VerifyData(Encoding.ASCII.GetBytes($"{parts[0]}.{parts[1]}"), Base64Url.DecodeFromChars(parts[2]), HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1)
+                || !ServiceKey.VerifyData(Encoding.ASCII.GetBytes($"{parts[0]}.{parts[1]}"), Base64Url.DecodeFromChars(parts[2]), HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1)
                 ? ("invalid_grant", "Invalid JWT Signature.")
             : claims.GetProperty("aud").GetString() != Audience ? ("invalid_grant", "Invalid JWT: Failed audience check.")
             : ends < now || issued > now.AddMinutes(1) || ends - issued > TimeSpan.FromHours(1)

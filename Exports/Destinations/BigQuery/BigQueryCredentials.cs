@@ -77,7 +77,7 @@ internal sealed class BigQueryCredentials(BigQueryOptions options, TimeProvider 
         using var json = Parse(options);
         if (Text(json.RootElement, "type") == "external_account")
         {
-            return CredentialFactory.FromJson<GoogleCredential>(options.Credentials).CreateScoped(Scope);
+            return CredentialFactory.FromJson(options.Credentials, JsonCredentialParameters.ExternalAccountCredentialType).CreateScoped(Scope);
         }
 
         // The address in the key is not used: whoever could put a key there could have our assertions sent anywhere.

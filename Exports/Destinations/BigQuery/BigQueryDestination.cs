@@ -47,6 +47,8 @@ internal sealed class BigQueryDestination : IDestination
         var claim = await commits.ClaimAsync(_client, address, cancellationToken).ConfigureAwait(false);
         if (claim.Before is { By: { } by } before && by == address.StepKey)
         {
+            // Who has committed it may have died before this.
+            await _client.DropAsync(BigQueryStatements.StageOf(before.Id), cancellationToken).ConfigureAwait(false);
             return new CommittedSlice(new SliceReceipt { Slice = address.Slice, Rows = before.Rows, Bytes = before.Bytes }, before.Note);
         }
 
@@ -83,11 +85,13 @@ internal sealed class BigQueryDestination : IDestination
             target.CheckReplaces(row.Commit);
         }
 
-        await commits.ForgetAsync(_client, manifest, others, target, cancellationToken).ConfigureAwait(false);
-        foreach (var row in others.Where(row => row.Commit is null))
+        // Their staging tables first: of what is forgotten nobody knows them.
+        foreach (var row in others)
         {
             await _client.DropAsync(BigQueryStatements.StageOf(row.Id), cancellationToken).ConfigureAwait(false);
         }
+
+        await commits.ForgetAsync(_client, manifest, others, target, cancellationToken).ConfigureAwait(false);
     }
 
     public ColumnLimit? LimitOf(Field field) => BigQueryType.LimitOf(field);
