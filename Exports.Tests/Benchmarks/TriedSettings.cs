@@ -40,6 +40,8 @@ internal sealed class TriedSettings(LocalPostgres postgres, LocalClickHouse clic
         new("pages of 256 KiB") { Format = Usual with { PageBytes = 256 * 1024 } },
         new("pages of 4 MiB") { Format = Usual with { PageBytes = 4 * 1024 * 1024 } },
         new("zstd level 3") { Format = Usual with { CompressionLevel = 3 } },
+        new("zstd level -1") { Format = Usual with { CompressionLevel = -1 } },
+        new("zstd level -3") { Format = Usual with { CompressionLevel = -3 } },
         new("lz4") { Format = Usual with { Compression = Compression.Lz4 } },
         new("default, once more") { Variables = { ["EXPORTER_WORKER_NAME"] = "second" } },
     ];

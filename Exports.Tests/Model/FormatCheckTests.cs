@@ -14,7 +14,7 @@ internal sealed class FormatCheckTests
             new() { Format = FileFormat.JsonLines, Compression = Compression.Snappy },
             "compression", "json_lines cannot be compressed with snappy.", "Use zstd, gzip, lz4, brotli or none.");
         yield return Case(new() { Format = FileFormat.Arrow, Compression = Compression.Gzip }, "compression", "arrow cannot be compressed with gzip.", "Use zstd, lz4 or none.");
-        yield return Case(new() { CompressionLevel = 23 }, "compression_level", "compression_level is 23.", "For zstd in parquet give a value from 1 to 22.");
+        yield return Case(new() { CompressionLevel = 23 }, "compression_level", "compression_level is 23.", "For zstd in parquet give a value from -7 to 22.");
         yield return Case(Csv with { CompressionLevel = 20 }, "compression_level", "compression_level is 20.", "For zstd in csv give a value from 1 to 19.");
         yield return Case(new() { Compression = Compression.Gzip, CompressionLevel = 0 }, "compression_level", "compression_level is 0.", "For gzip in parquet give a value from 1 to 9.");
         yield return Case(

@@ -13,7 +13,7 @@ internal sealed class FormatFlags
 
     private readonly Option<int?> _level = new("--compression-level")
     {
-        Description = "gzip from 1 to 9, brotli from 0 to 11, lz4 from 1 to 12, zstd from 1 to 22, or to 19 with json_lines and csv. Default the codec's own",
+        Description = "gzip from 1 to 9, brotli from 0 to 11, lz4 from 1 to 12, zstd from 1 to 22, from -7 in parquet, to 19 with json_lines and csv. Default the codec's own",
         HelpName = "level",
     };
 

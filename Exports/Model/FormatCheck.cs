@@ -46,6 +46,7 @@ internal static class FormatCheck
     public static (int Least, int Most)? Levels(FileFormat format, Compression compression) => (format, compression) switch
     {
         (FileFormat.JsonLines or FileFormat.Csv, Compression.Zstd) => (1, StreamsHighestZstd),
+        (FileFormat.Parquet, Compression.Zstd) => (-7, 22),
         (_, Compression.Zstd) => (1, 22),
         (_, Compression.Gzip) => (1, 9),
         (_, Compression.Brotli) => (0, 11),
