@@ -3,6 +3,8 @@ using Exporter.Exports.Tests.Doubles;
 
 namespace Exporter.Exports.Tests.Chaos;
 
+[Parallelizable(ParallelScope.All)]
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 public sealed class SnowflakeKillTests : WarehouseKillTests
 {
     private SnowflakeServer _target = null!;

@@ -1,4 +1,5 @@
 using Exporter.Exports.Destinations.AzureBlob;
+using Exporter.Exports.Destinations.BigQuery;
 using Exporter.Exports.Destinations.Files;
 using Exporter.Exports.Destinations.Postgres;
 using Exporter.Exports.Destinations.Redshift;
@@ -21,6 +22,7 @@ public static class DestinationKinds
         PostgresOptions.Kind,
         SnowflakeOptions.Kind,
         RedshiftOptions.Kind,
+        BigQueryOptions.Kind,
         WebhookOptions.Kind,
     ];
 

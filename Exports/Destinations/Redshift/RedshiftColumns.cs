@@ -1,6 +1,5 @@
 using Apache.Arrow;
 using Apache.Arrow.Types;
-using Exporter.Exports.Destinations.Staging;
 
 namespace Exporter.Exports.Destinations.Redshift;
 
@@ -61,7 +60,7 @@ internal sealed class RedshiftColumns
         var arrays = _conversions.Select((convert, at) => convert is null ? batch.Column(at) : convert(batch.Column(at))).ToList();
         if (_numbered)
         {
-            arrays.Add(StagedArrays.Longs(batch.Length, row => _rows + row, _ => false));
+            arrays.Add(ConvertedArrays.Longs(batch.Length, row => _rows + row, _ => false));
         }
 
         if (_claim is not null)
@@ -75,17 +74,17 @@ internal sealed class RedshiftColumns
 
     private static (IArrowType Type, Func<IArrowArray, IArrowArray>? Convert) Of(RedshiftColumn column, IArrowType arrow) => (arrow, column.Type.Name) switch
     {
-        (Int8Type, _) => (Int16Type.Default, array => StagedArrays.Shorts(array, (Int8Array)array)),
-        (UInt8Type, _) => (Int16Type.Default, array => StagedArrays.Shorts(array, (UInt8Array)array)),
-        (UInt16Type, _) => (Int32Type.Default, array => StagedArrays.Integers(array, (UInt16Array)array)),
-        (UInt32Type, _) => (Int64Type.Default, array => StagedArrays.Longs(array, (UInt32Array)array)),
-        (UInt64Type, _) => (new Decimal128Type(20, 0), array => StagedArrays.Decimals((UInt64Array)array)),
-        (HalfFloatType, _) => (FloatType.Default, array => StagedArrays.Floats((HalfFloatArray)array)),
-        (Decimal128Type, "VARCHAR") => (StringType.Default, array => StagedArrays.Texts(array, row => ((Decimal128Array)array).GetString(row))),
+        (Int8Type, _) => (Int16Type.Default, array => ConvertedArrays.Shorts((Int8Array)array)),
+        (UInt8Type, _) => (Int16Type.Default, array => ConvertedArrays.Shorts((UInt8Array)array)),
+        (UInt16Type, _) => (Int32Type.Default, array => ConvertedArrays.Integers((UInt16Array)array)),
+        (UInt32Type, _) => (Int64Type.Default, array => ConvertedArrays.Longs((UInt32Array)array)),
+        (UInt64Type, _) => (new Decimal128Type(20, 0), array => ConvertedArrays.Decimals((UInt64Array)array)),
+        (HalfFloatType, _) => (FloatType.Default, array => ConvertedArrays.Floats((HalfFloatArray)array)),
+        (Decimal128Type, "VARCHAR") => (StringType.Default, array => ConvertedArrays.Texts(array, row => ((Decimal128Array)array).GetString(row))),
         (TimestampType { Unit: TimeUnit.Microsecond } type, _) when type.Timezone is not null => (arrow, null),
-        (TimestampType type, _) => (StagedArrays.Instant, array => StagedArrays.Microseconds((TimestampArray)array, type.Unit)),
-        (StringType, "VARBYTE" or "SUPER") => (BinaryType.Default, array => StagedArrays.Bytes(array)),
-        (ListType or StructType or MapType, _) => (BinaryType.Default, array => StagedArrays.Bytes(StagedArrays.JsonTexts(array, column.Name))),
+        (TimestampType type, _) => (ConvertedArrays.Instant, array => ConvertedArrays.Microseconds((TimestampArray)array, type.Unit)),
+        (StringType, "VARBYTE" or "SUPER") => (BinaryType.Default, array => ConvertedArrays.Bytes(array)),
+        (ListType or StructType or MapType, _) => (BinaryType.Default, array => ConvertedArrays.Bytes(ConvertedArrays.JsonTexts(array, column.Name))),
         _ => (arrow, null),
     };
 }

@@ -1,6 +1,5 @@
 using Apache.Arrow;
 using Apache.Arrow.Types;
-using Exporter.Exports.Destinations.Staging;
 
 namespace Exporter.Exports.Destinations.Snowflake;
 
@@ -39,7 +38,7 @@ internal sealed class StagedColumns
         var arrays = _conversions.Select((convert, at) => convert is null ? batch.Column(at) : convert(batch.Column(at)));
         if (_numbered)
         {
-            arrays = arrays.Append(StagedArrays.Longs(batch.Length, row => _rows + row, _ => false));
+            arrays = arrays.Append(ConvertedArrays.Longs(batch.Length, row => _rows + row, _ => false));
         }
 
         var converted = new RecordBatch(Schema, arrays, batch.Length);
@@ -49,18 +48,18 @@ internal sealed class StagedColumns
 
     private static (IArrowType Type, Func<IArrowArray, IArrowArray>? Convert) Of(SnowflakeColumn column, IArrowType arrow) => (arrow, column.Type.Name) switch
     {
-        (Int8Type, _) => (Int64Type.Default, array => StagedArrays.Longs(array, (Int8Array)array)),
-        (Int16Type, _) => (Int64Type.Default, array => StagedArrays.Longs(array, (Int16Array)array)),
-        (UInt8Type, _) => (Int64Type.Default, array => StagedArrays.Longs(array, (UInt8Array)array)),
-        (UInt16Type, _) => (Int64Type.Default, array => StagedArrays.Longs(array, (UInt16Array)array)),
-        (UInt32Type, _) => (Int64Type.Default, array => StagedArrays.Longs(array, (UInt32Array)array)),
-        (UInt64Type, _) => (new Decimal128Type(20, 0), array => StagedArrays.Decimals((UInt64Array)array)),
-        (HalfFloatType, _) => (FloatType.Default, array => StagedArrays.Floats((HalfFloatArray)array)),
-        (Decimal128Type, "VARCHAR") => (StringType.Default, array => StagedArrays.Texts(array, row => ((Decimal128Array)array).GetString(row))),
+        (Int8Type, _) => (Int64Type.Default, array => ConvertedArrays.Longs((Int8Array)array)),
+        (Int16Type, _) => (Int64Type.Default, array => ConvertedArrays.Longs((Int16Array)array)),
+        (UInt8Type, _) => (Int64Type.Default, array => ConvertedArrays.Longs((UInt8Array)array)),
+        (UInt16Type, _) => (Int64Type.Default, array => ConvertedArrays.Longs((UInt16Array)array)),
+        (UInt32Type, _) => (Int64Type.Default, array => ConvertedArrays.Longs((UInt32Array)array)),
+        (UInt64Type, _) => (new Decimal128Type(20, 0), array => ConvertedArrays.Decimals((UInt64Array)array)),
+        (HalfFloatType, _) => (FloatType.Default, array => ConvertedArrays.Floats((HalfFloatArray)array)),
+        (Decimal128Type, "VARCHAR") => (StringType.Default, array => ConvertedArrays.Texts(array, row => ((Decimal128Array)array).GetString(row))),
         (TimestampType, _) => (Int64Type.Default, array => new Int64Array(new ArrayData(
             Int64Type.Default, array.Length, array.NullCount, array.Offset, array.Data.Buffers))),
-        (StringType, "BINARY") => (BinaryType.Default, array => StagedArrays.Bytes(array)),
-        (ListType or StructType or MapType, _) => (StringType.Default, array => StagedArrays.JsonTexts(array, column.Name)),
+        (StringType, "BINARY") => (BinaryType.Default, array => ConvertedArrays.Bytes(array)),
+        (ListType or StructType or MapType, _) => (StringType.Default, array => ConvertedArrays.JsonTexts(array, column.Name)),
         _ => (arrow, null),
     };
 }

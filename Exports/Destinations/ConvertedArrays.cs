@@ -1,22 +1,51 @@
+using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Apache.Arrow;
 using Apache.Arrow.Types;
 using Exporter.Exports.Formats;
 
-namespace Exporter.Exports.Destinations.Staging;
+namespace Exporter.Exports.Destinations;
 
-/// <summary>Columns in other types than they came in, for warehouses whose readers of Parquet take fewer.</summary>
-internal static class StagedArrays
+/// <summary>Arrow's arrays as others that a warehouse's reader of Parquet takes. What is missing stays missing.</summary>
+internal static class ConvertedArrays
 {
     private static readonly JsonWriterOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
 
     /// <summary>Microseconds, in UTC.</summary>
     public static TimestampType Instant { get; } = new(TimeUnit.Microsecond, "UTC");
 
-    public static Int64Array Longs<T>(IArrowArray array, PrimitiveArray<T> values)
-        where T : struct, System.Numerics.INumberBase<T> => Longs(array.Length, row => long.CreateChecked(values.Values[row]), array.IsNull);
+    /// <summary>Numbers as signed ones of 16 bits.</summary>
+    public static Int16Array Shorts<T>(PrimitiveArray<T> values)
+        where T : struct, System.Numerics.INumberBase<T>
+    {
+        var shorts = new Int16Array.Builder().Reserve(values.Length);
+        for (var row = 0; row < values.Length; row++)
+        {
+            shorts.Append(values.IsNull(row) ? null : short.CreateChecked(values.Values[row]));
+        }
 
+        return shorts.Build();
+    }
+
+    /// <summary>Numbers as signed ones of 32 bits.</summary>
+    public static Int32Array Integers<T>(PrimitiveArray<T> values)
+        where T : struct, System.Numerics.INumberBase<T>
+    {
+        var integers = new Int32Array.Builder().Reserve(values.Length);
+        for (var row = 0; row < values.Length; row++)
+        {
+            integers.Append(values.IsNull(row) ? null : int.CreateChecked(values.Values[row]));
+        }
+
+        return integers.Build();
+    }
+
+    /// <summary>Numbers as signed ones of 64 bits.</summary>
+    public static Int64Array Longs<T>(PrimitiveArray<T> values)
+        where T : struct, System.Numerics.INumberBase<T> => Longs(values.Length, row => long.CreateChecked(values.Values[row]), values.IsNull);
+
+    /// <summary>Numbers that are computed.</summary>
     public static Int64Array Longs(int length, Func<int, long> value, Func<int, bool> isNull)
     {
         var longs = new Int64Array.Builder().Reserve(length);
@@ -33,30 +62,6 @@ internal static class StagedArrays
         }
 
         return longs.Build();
-    }
-
-    public static Int16Array Shorts<T>(IArrowArray array, PrimitiveArray<T> values)
-        where T : struct, System.Numerics.INumberBase<T>
-    {
-        var shorts = new Int16Array.Builder().Reserve(array.Length);
-        for (var row = 0; row < array.Length; row++)
-        {
-            shorts.Append(array.IsNull(row) ? null : short.CreateChecked(values.Values[row]));
-        }
-
-        return shorts.Build();
-    }
-
-    public static Int32Array Integers<T>(IArrowArray array, PrimitiveArray<T> values)
-        where T : struct, System.Numerics.INumberBase<T>
-    {
-        var integers = new Int32Array.Builder().Reserve(array.Length);
-        for (var row = 0; row < array.Length; row++)
-        {
-            integers.Append(array.IsNull(row) ? null : int.CreateChecked(values.Values[row]));
-        }
-
-        return integers.Build();
     }
 
     /// <summary>Instants in microseconds; what is finer is cut off, towards the past.</summary>
@@ -78,6 +83,7 @@ internal static class StagedArrays
     /// <summary>The same bytes, which no longer say that they are text.</summary>
     public static BinaryArray Bytes(IArrowArray texts) => new(new ArrayData(BinaryType.Default, texts.Length, texts.NullCount, texts.Offset, texts.Data.Buffers));
 
+    /// <summary>Unsigned numbers of 64 bits as decimals of 20 digits.</summary>
     public static Decimal128Array Decimals(UInt64Array array)
     {
         var decimals = new Decimal128Array.Builder(new Decimal128Type(20, 0)).Reserve(array.Length);
@@ -96,6 +102,7 @@ internal static class StagedArrays
         return decimals.Build();
     }
 
+    /// <summary>Floating-point numbers of 16 bits as those of 32.</summary>
     public static FloatArray Floats(HalfFloatArray array)
     {
         var floats = new FloatArray.Builder().Reserve(array.Length);
@@ -114,6 +121,7 @@ internal static class StagedArrays
         return floats.Build();
     }
 
+    /// <summary>Values as text.</summary>
     public static StringArray Texts(IArrowArray array, Func<int, string?> text)
     {
         var texts = new StringArray.Builder();
@@ -125,6 +133,7 @@ internal static class StagedArrays
         return texts.Build();
     }
 
+    /// <summary>Values as JSON text.</summary>
     public static StringArray JsonTexts(IArrowArray array, string column)
     {
         var cell = JsonCells.Of(array, column);
@@ -137,7 +146,7 @@ internal static class StagedArrays
                 cell(writer, row);
             }
 
-            return System.Text.Encoding.UTF8.GetString(bytes.GetBuffer().AsSpan(0, (int)bytes.Length));
+            return Encoding.UTF8.GetString(bytes.GetBuffer().AsSpan(0, (int)bytes.Length));
         });
     }
 }
