@@ -29,6 +29,11 @@ public static class ExportServices
         services.TryAddSingleton<QuarantineStore>();
         services.TryAddSingleton<AuditStore>();
         services.TryAddSingleton<ExportControl>();
+        services.TryAddSingleton<UserStore>();
+        services.TryAddSingleton<SessionStore>();
+        services.TryAddSingleton<ApiKeyStore>();
+        services.TryAddSingleton<RequestStore>();
+        services.TryAddSingleton<EngineViews>();
         services.TryAddSingleton<NotificationStore>();
         return engine;
     }

@@ -201,18 +201,22 @@ internal static class ChaosTargets
     /// <summary>A receiver that now and then refuses, asks for a pause, or breaks the connection before or after it has taken the rows.</summary>
     private sealed class WebhookTarget(WebhookServer server, string secret) : IChaosTarget
     {
+        private long _faults;
+
         public bool HasManifest => false;
+
+        public long Faults => Interlocked.Read(ref _faults);
 
         public static async Task<WebhookTarget> OpenAsync(int seed)
         {
             var secret = WebhookServer.NewSecret();
             var server = await WebhookServer.StartAsync(secret);
-            var random = new Random(seed);
+            var (target, random) = (new WebhookTarget(server, secret), new Random(seed));
             server.Fault = _ =>
             {
                 lock (random)
                 {
-                    return random.Next(100) switch
+                    var fault = random.Next(100) switch
                     {
                         < 2 => new WebhookFault { Status = 503 },
                         < 3 => new WebhookFault { Status = 429, RetryAfter = "1" },
@@ -220,9 +224,11 @@ internal static class ChaosTargets
                         < 7 => new WebhookFault { Takes = true },
                         _ => null,
                     };
+                    Interlocked.Add(ref target._faults, fault is null ? 0 : 1);
+                    return fault;
                 }
             };
-            return new WebhookTarget(server, secret);
+            return target;
         }
 
         public Task<Destination> MakeAsync(string name, string root) => Task.FromResult(new Destination

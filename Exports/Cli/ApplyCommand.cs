@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using Exporter.Exports.Configuration;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
@@ -34,7 +32,7 @@ internal static class ApplyCommand
 
                 var path = parse.GetValue(file) ?? throw new UserErrorException("file", "No file is given.", "Name it with -f, or - for standard input.");
                 var document = ConfigurationDocument.Read(YamlText.Read(path == "-" ? await Console.In.ReadToEndAsync(cancellationToken).ConfigureAwait(false) : FilterFile.Text("file", path), path), path);
-                var wanted = document.Destinations.Select(one => DestinationOf(one, path)).ToList();
+                var wanted = document.Destinations.Select(one => DestinationDocument.Of(one, path, references: true)).ToList();
                 _ = document.Exports.Select(one => one.ToBatchExport()).ToList();
                 var applier = new ConfigurationApplier(session.Destinations, session.Exports);
                 var (destinations, exports) = await applier.LoadAsync(cancellationToken).ConfigureAwait(false);
@@ -49,7 +47,7 @@ internal static class ApplyCommand
 
                 if (does && !parse.GetValue(untested))
                 {
-                    await TestAsync(session, plan, cancellationToken).ConfigureAwait(false);
+                    await ConfigurationApplier.TestAsync(plan, session.CheckAsync, "Nothing was changed; --skip-test does it all the same.", cancellationToken).ConfigureAwait(false);
                 }
 
                 foreach (var step in does ? plan.Steps : [])
@@ -61,39 +59,6 @@ internal static class ApplyCommand
                     plan.Steps.Count == 0 ? "Everything is so already." : does ? $"Done: {Counted(plan)}." : $"Nothing was changed; it would be {Counted(plan)}."));
                 return ExitStatus.Ok;
             });
-    }
-
-    private static Destination DestinationOf(JsonObject one, string path)
-    {
-        if (one.FirstOrDefault(pair => pair.Value is JsonObject or JsonArray) is { Key: { } nested })
-        {
-            throw new UserErrorException(nested, $"{path}: {nested} of a destination is no single value.", "Settings of a destination are texts, numbers and truths.");
-        }
-
-        var destination = DestinationFile.Of(
-            one.Where(pair => pair.Value is not null).ToDictionary(pair => pair.Key, pair => pair.Value!.ToString() is var text && pair.Value!.GetValueKind() is JsonValueKind.True or JsonValueKind.False ? text.ToLowerInvariant() : text, StringComparer.Ordinal),
-            path).Validate();
-        DestinationKinds.Get(destination.Kind).Check(destination);
-        return destination;
-    }
-
-    // All that is new or other is tried before the first step is done.
-    private static async Task TestAsync(Session session, ConfigurationPlan plan, CancellationToken cancellationToken)
-    {
-        foreach (var destination in plan.Steps.Select(step => step.Destination).OfType<Destination>())
-        {
-            await DestinationCommands.DemandAsync(destination, $"That is {destination.Name}. Nothing was changed; --skip-test does it all the same.", cancellationToken).ConfigureAwait(false);
-        }
-
-        var models = plan.Steps.Where(step => step.Export is not null && (step.Action == PlannedAction.Create || step.Changes.Any(change => change.Field.StartsWith("model.", StringComparison.Ordinal)))).ToList();
-        if (models.Count > 0)
-        {
-            using var source = session.OpenSource();
-            foreach (var step in models)
-            {
-                await source.DescribeAsync(step.Export!.Model, cancellationToken).ConfigureAwait(false);
-            }
-        }
     }
 
     private static void Show(Output output, ConfigurationPlan plan)

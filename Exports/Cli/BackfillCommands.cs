@@ -30,7 +30,7 @@ internal static class BackfillCommands
             .With(export, start, end, parallel, replace, newest, wait).Does(async (parse, session, cancellationToken) =>
             {
                 // What can be told without a server is told first.
-                var range = (parse.GetValue(start), parse.GetValue(end)) is ({ } from, { } to) ? ExportCommands.Interval(from, to) : null;
+                var range = (parse.GetValue(start), parse.GetValue(end)) is ({ } from, { } to) ? DataInterval.Between(from, to) : null;
                 ModelCheck.Range("parallel", parse.GetValue(parallel), 1, 100);
                 var one = await session.Exports.GetAsync(parse.GetRequiredValue(export), cancellationToken).ConfigureAwait(false);
                 range ??= await PlanCommands.RangeAsync(session, one, parse.GetValue(start), parse.GetValue(end), cancellationToken).ConfigureAwait(false);

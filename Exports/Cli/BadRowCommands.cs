@@ -47,7 +47,7 @@ internal static class BadRowCommands
             "resend",
             "Export again the slices of a run that have rows which were put aside, after these were mended at the source or the destination",
             "exporter run resend 019ab3c4-... --wait").With(id, wait).Does((parse, session, cancellationToken) => VerifyCommands.StartAsync(
-                session, [parse.GetRequiredValue(id)], VerificationKind.Resend, parse.GetValue(wait), cancellationToken));
+                session, parse.GetRequiredValue(id), VerificationKind.Resend, parse.GetValue(wait), cancellationToken));
     }
 
     private static void Print(Output output, RunView run, IReadOnlyList<BadRowView> bad)

@@ -23,7 +23,7 @@ internal static class DeadLetterCommands
             {
                 ModelCheck.Range("limit", parse.GetValue(limit), 1, 10_000);
                 var letters = await session.Deliveries.ListAsync(
-                    new DeadLetterFilter { BatchExport = parse.GetValue(export), RunId = parse.GetValue(run), All = parse.GetValue(all), Limit = parse.GetValue(limit) },
+                    new DeadLetterFilter { Project = session.Settings.Project, BatchExport = parse.GetValue(export), RunId = parse.GetValue(run), All = parse.GetValue(all), Limit = parse.GetValue(limit) },
                     cancellationToken).ConfigureAwait(false);
                 session.Output.Answer(letters, output => output.Table(
                     ["ID", "EXPORT", "SLICE", "MESSAGE", "ROWS", "STATE", "REASON", "CREATED"],
@@ -50,7 +50,6 @@ internal static class DeadLetterCommands
                     throw new UserErrorException("id", given.Length == 0 ? "No dead letter is named." : "Ids and --export are both given.", "Give ids, or --export.");
                 }
 
-                // Again and again: as many as there are, without those that stay because they are refused again.
                 var sent = 0;
                 if (name is null)
                 {
@@ -64,14 +63,7 @@ internal static class DeadLetterCommands
                 else
                 {
                     await session.Exports.GetAsync(name, cancellationToken).ConfigureAwait(false);
-                    var pending = new DeadLetterFilter { BatchExport = name };
-                    while (await session.Deliveries.ListAsync(pending, cancellationToken).ConfigureAwait(false) is { Count: > 0 } letters)
-                    {
-                        foreach (var letter in letters)
-                        {
-                            sent += await session.Deliveries.ResendAsync(letter.DeadLetterId, cancellationToken).ConfigureAwait(false) ? 1 : 0;
-                        }
-                    }
+                    sent = await session.Deliveries.ResendAllAsync(session.Settings.Project, name, cancellationToken).ConfigureAwait(false);
                 }
 
                 session.Output.Answer(new { Resent = sent }, output => output.Line($"Sent {sent:N0} again."));

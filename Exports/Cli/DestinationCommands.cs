@@ -1,5 +1,5 @@
 using System.CommandLine;
-using Exporter.Exports.Destinations;
+using Exporter.Exports.Configuration;
 using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Cli;
@@ -43,17 +43,12 @@ internal static class DestinationCommands
             {
                 var found = await session.Destinations.GetAsync(parse.GetRequiredValue(name), cancellationToken).ConfigureAwait(false);
                 var destination = await session.Destinations.LoadAsync(found.DestinationId, cancellationToken).ConfigureAwait(false);
-                var checks = new List<CheckResult>();
-                await foreach (var check in ChecksAsync(destination, cancellationToken).ConfigureAwait(false))
-                {
-                    checks.Add(check);
-                }
-
+                var checks = await DestinationTrial.ListAsync(destination, cancellationToken).ConfigureAwait(false);
                 session.Output.Answer(checks, output => output.Table(
                     ["STEP", "RESULT", "DETAIL"],
                     checks.Select(check => (IReadOnlyList<string?>)[check.Step, check.Ok ? "ok" : "failed", check.Detail]),
                     "There was nothing to test."));
-                return checks.TrueForAll(check => check.Ok) ? ExitStatus.Ok : ExitStatus.Failed;
+                return checks.All(check => check.Ok) ? ExitStatus.Ok : ExitStatus.Failed;
             });
     }
 
@@ -67,30 +62,6 @@ internal static class DestinationCommands
                 await session.Destinations.DeleteAsync(given, session.Actor, cancellationToken).ConfigureAwait(false);
                 session.Output.Answer(new { Deleted = given }, output => output.Line($"Deleted destination {given}."));
             });
-    }
-
-    /// <summary>Tests a destination.</summary>
-    /// <exception cref="UserErrorException">A step fails.</exception>
-    internal static async Task DemandAsync(Destination destination, string advice, CancellationToken cancellationToken)
-    {
-        await foreach (var check in ChecksAsync(destination, cancellationToken).ConfigureAwait(false))
-        {
-            if (!check.Ok)
-            {
-                throw new UserErrorException("destination", $"The test of the destination failed at \"{check.Step}\": {check.Detail}", advice);
-            }
-        }
-    }
-
-    private static async IAsyncEnumerable<CheckResult> ChecksAsync(
-        Destination destination, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
-    {
-        var open = DestinationKinds.Open(destination, new FormatOptions());
-        await using var closing = open.ConfigureAwait(false);
-        await foreach (var check in open.CheckAsync(cancellationToken).ConfigureAwait(false))
-        {
-            yield return check;
-        }
     }
 
     private static Argument<string> Name() => new("name") { Description = "The destination's name" };

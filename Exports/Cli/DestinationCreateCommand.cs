@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
+using Exporter.Exports.Configuration;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 
@@ -78,7 +79,7 @@ internal static class DestinationCreateCommand
         DestinationKinds.Get(destination.Kind).Check(destination);
         if (!untested)
         {
-            await DestinationCommands.DemandAsync(destination, "Nothing was created; --skip-test creates it all the same.", cancellationToken).ConfigureAwait(false);
+            await DestinationTrial.DemandAsync(destination, "Nothing was created; --skip-test creates it all the same.", cancellationToken).ConfigureAwait(false);
         }
 
         var created = await session.Destinations.CreateAsync(destination, session.Actor, cancellationToken).ConfigureAwait(false);

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
+using Exporter.Exports.Configuration;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 
@@ -37,11 +38,10 @@ internal static class DestinationEditCommand
                 kind.Check(edited);
                 if (!parse.GetValue(untested))
                 {
-                    await DestinationCommands.DemandAsync(edited, "Nothing was changed; --skip-test changes it all the same.", cancellationToken).ConfigureAwait(false);
+                    await DestinationTrial.DemandAsync(edited, "Nothing was changed; --skip-test changes it all the same.", cancellationToken).ConfigureAwait(false);
                 }
 
-                var changes = FieldChange.Between(view.Settings, edited.Settings)
-                    .Concat(edit.Secrets.Select(secret => new FieldChange(secret.Key, view.SecretNames.Contains(secret.Key) ? "***" : null, secret.Value is null ? null : "***"))).ToList();
+                var changes = edit.Changes(view, edited);
                 var isDry = parse.GetValue(dry);
                 var after = isDry ? view : await session.Destinations.EditAsync(view.Name, edit, session.Actor, cancellationToken).ConfigureAwait(false);
                 session.Output.Answer(new { Destination = after, Changes = changes, Changed = !isDry }, output =>
@@ -62,7 +62,7 @@ internal static class DestinationEditCommand
             var setting = Find(kind, name);
             settings[name] = setting.Secret
                 ? throw new UserErrorException(name, $"{name} is a secret, which --set would show to every user of this machine.", $"Use --secret-env {name}=VARIABLE or --secret-file {name}=FILE.")
-                : DestinationFile.Typed(setting, value);
+                : DestinationDocument.Typed(setting, value);
         }
 
         foreach (var name in unset.Where(name => !Find(kind, name).Secret))

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using Exporter.Exports.Configuration;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 using Spectre.Console;
@@ -45,7 +46,7 @@ internal static class DestinationPrompts
             }
             else
             {
-                settings[setting.Name] = DestinationFile.Typed(setting, answer);
+                settings[setting.Name] = DestinationDocument.Typed(setting, answer);
             }
         }
 

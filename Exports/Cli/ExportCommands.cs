@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Text.Json;
-using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 using Exporter.Exports.Sources;
 
@@ -59,7 +58,7 @@ internal static class ExportCommands
             "exporter export run events --start 2026-03-01 --end 2026-03-02").With(name, start, end, wait).Does(async (parse, session, cancellationToken) =>
             {
                 // What can be told without a server is told first.
-                var interval = Given(parse.GetValue(start), parse.GetValue(end));
+                var interval = DataInterval.Given(parse.GetValue(start), parse.GetValue(end));
                 var export = await session.Exports.GetAsync(parse.GetRequiredValue(name), cancellationToken).ConfigureAwait(false);
                 var runId = await session.Control.StartAsync(export, interval, session.Actor, cancellationToken).ConfigureAwait(false);
                 if (parse.GetValue(wait))
@@ -155,18 +154,6 @@ internal static class ExportCommands
                     output => output.Line($"Deleted {given}{(cancelled == 0 ? "" : $" and cancelled {cancelled} in progress")}."));
             });
     }
-
-    /// <summary>An interval that is given whole or not at all.</summary>
-    internal static DataInterval? Given(DateTimeOffset? start, DateTimeOffset? end) => (start, end) switch
-    {
-        (null, null) => null,
-        ({ } from, { } to) => Interval(from, to),
-        _ => throw new UserErrorException("start", "Only one of --start and --end is given.", "Give both, or none for the last interval that has ended."),
-    };
-
-    internal static DataInterval Interval(DateTimeOffset start, DateTimeOffset end) => end > start
-        ? new DataInterval(start, end)
-        : throw new UserErrorException("end", $"The end, {end:yyyy-MM-ddTHH:mm:ssZ}, is not after the start, {start:yyyy-MM-ddTHH:mm:ssZ}.", "Swap them, or choose a later end.");
 
     internal static Argument<string> Name() => new("name") { Description = "The batch export's name" };
 

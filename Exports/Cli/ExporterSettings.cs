@@ -1,3 +1,4 @@
+using System.Net;
 using Exporter.Engine.Payloads;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
@@ -38,6 +39,11 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
         new("worker_grace", "How long a worker that is told to stop lets steps in progress go on. Default 20s; from 0s to 1h."),
         new("worker_memory", "Memory that a worker takes: slices at once follow from it. Default 512MB; from 256MB to 1TB."),
         new("worker_name", "The worker's name in views. Default machine and process id."),
+        new("serve_listen", "Where the HTTP API listens: http:// or https://, address and port; several with commas between. Default http://127.0.0.1:8080."),
+        new("serve_certificate_file", "The certificate for https, in PEM, with those between it and its root."),
+        new("serve_certificate_key_file", "Its key, in PEM. Default the same file."),
+        new("serve_proxies", "Addresses of proxies before the API, with commas between: what they say of client and scheme is believed. Default none."),
+        new("serve_open_metrics", "Whether /metrics is answered without a key: true or false. Default false."),
     ];
 
     /// <summary>The file that was read; null when there was none.</summary>
@@ -96,6 +102,19 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
 
     public string? WorkerName => Find("worker_name")?.Text;
 
+    public IReadOnlyList<Uri> ServeListen => Several("serve_listen", "http://127.0.0.1:8080", "addresses such as http://127.0.0.1:8080 or https://0.0.0.0:8443", text =>
+        Uri.TryCreate(text, UriKind.Absolute, out var address) && address is { Scheme: "http" or "https", PathAndQuery: "/", UserInfo: "" } ? address : null);
+
+    public string? ServeCertificateFile => Find("serve_certificate_file")?.Text;
+
+    public string? ServeCertificateKeyFile => Find("serve_certificate_key_file")?.Text;
+
+    public IReadOnlyList<IPAddress> ServeProxies =>
+        Several("serve_proxies", "", "IP addresses, with commas between", text => IPAddress.TryParse(text, out var address) ? address : null);
+
+    public bool ServeOpenMetrics => Find("serve_open_metrics") is { } value
+        && (bool.TryParse(value.Text, out var open) ? open : throw Refused(value, "serve_open_metrics", "true or false"));
+
     /// <summary>A value with where it came from; null when it is not set.</summary>
     public SettingValue? Find(string name) => values.GetValueOrDefault(name);
 
@@ -144,6 +163,13 @@ internal sealed class ExporterSettings(IReadOnlyDictionary<string, SettingValue>
         }
 
         return pairs;
+    }
+
+    private IReadOnlyList<T> Several<T>(string name, string usual, string wanted, Func<string, T?> read)
+        where T : class
+    {
+        var value = Find(name) ?? new SettingValue(usual, "default");
+        return [.. value.Text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(text => read(text) ?? throw Refused(value, name, wanted))];
     }
 
     private static UserErrorException Refused(SettingValue value, string name, string wanted) => new(name, $"{name} is \"{value.Text}\".", $"Give {wanted}.");

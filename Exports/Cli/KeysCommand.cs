@@ -44,6 +44,7 @@ internal static class KeysCommand
                 parts.Add(new RotationProgress("dead_letters", seen, rotated));
                 (seen, rotated) = await session.Notifications.RotateAsync(cancellationToken).ConfigureAwait(false);
                 parts.Add(new RotationProgress("notification_targets", seen, rotated));
+                await session.Requests.ForgetAnswersAsync(cancellationToken).ConfigureAwait(false);
                 session.Output.Answer(parts, output =>
                 {
                     output.Table(

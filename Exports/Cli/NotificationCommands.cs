@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Security.Cryptography;
+using Exporter.Exports.Configuration;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 using Exporter.Exports.Notifications;
@@ -100,17 +101,7 @@ internal static class NotificationCommands
         return new CliCommand("test", "Send a trial now", "exporter notification test ops").With(name).Does(async (parse, session, cancellationToken) =>
         {
             var target = await session.Notifications.LoadAsync(parse.GetRequiredValue(name), cancellationToken).ConfigureAwait(false);
-            var notifier = new Notifier(TimeProvider.System, session.Settings.Smtp());
-            try
-            {
-                await notifier.SendAsync(target, NotificationMessage.Trial(session.Settings.Project, TimeProvider.System.GetUtcNow()), cancellationToken).ConfigureAwait(false);
-            }
-            catch (Exception error) when (error is not UserErrorException && Notifier.Sort(error) is { } sorted)
-            {
-                throw new UserErrorException(
-                    sorted.Setting ?? (target.Url is null ? "smtp_host" : "url"), sorted.Message, sorted.Advice ?? "Try again; a worker would.", error);
-            }
-
+            await new Notifier(TimeProvider.System, session.Settings.Smtp()).TryAsync(target, session.Settings.Project, cancellationToken).ConfigureAwait(false);
             session.Output.Answer(new { Sent = target.Name }, output => output.Line($"A trial went to {target.Address}."));
         });
     }

@@ -19,7 +19,7 @@ internal static class PlanCommands
             "plan", "Say what a run would move: rows, bytes, files, columns, time. Nothing is written", "exporter export plan events", "exporter export plan events --start 2026-03-01 --end 2026-03-02")
             .With(name, start, end).Does(async (parse, session, cancellationToken) =>
             {
-                var given = ExportCommands.Given(parse.GetValue(start), parse.GetValue(end));
+                var given = DataInterval.Given(parse.GetValue(start), parse.GetValue(end));
                 var export = await session.Exports.GetAsync(parse.GetRequiredValue(name), cancellationToken).ConfigureAwait(false);
                 var interval = given ?? export.Schedule.LastIntervalUntil(await session.Runs.ClockAsync(cancellationToken).ConfigureAwait(false));
                 using var source = session.OpenSource();
@@ -52,14 +52,8 @@ internal static class PlanCommands
     public static async Task<DataInterval> RangeAsync(
         Session session, BatchExportView export, DateTimeOffset? start, DateTimeOffset? end, CancellationToken cancellationToken)
     {
-        var until = end ?? export.Schedule.LastIntervalUntil(await session.Runs.ClockAsync(cancellationToken).ConfigureAwait(false)).End;
-        if (start is null)
-        {
-            using var source = session.OpenSource();
-            start = await Estimator(session, source).EarliestAsync(export, cancellationToken).ConfigureAwait(false);
-        }
-
-        return ExportCommands.Interval(start.Value, until);
+        using var source = session.OpenSource();
+        return await Estimator(session, source).RangeAsync(export, start, end, cancellationToken).ConfigureAwait(false);
     }
 
     private static ExportEstimator Estimator(Session session, Sources.ClickHouseSource source) => new(source, new SliceCounter(source), session.Runs);

@@ -58,12 +58,25 @@ internal sealed class Session : IAsyncDisposable
 
     public AuditStore Audit => new(Data);
 
+    public UserStore Users => new(Data);
+
+    public RequestStore Requests => new(Data, Codec);
+
+    public ApiKeyStore ApiKeys => new(Data);
+
     public ExportControl ExportControl => new(Data, Exports, Backfills, Runs, new ScheduleClient(Data, Codec));
 
     public BackfillStore Backfills => new(Data, Engine, Runs);
 
     /// <summary>The source, which the caller disposes of.</summary>
     public ClickHouseSource OpenSource() => new(Settings.ClickHouseOptions(), TimeProvider.System, NullLogger<ClickHouseSource>.Instance);
+
+    /// <summary>Asks the source whether a model's table and columns are there.</summary>
+    public async Task CheckAsync(SourceModel model, CancellationToken cancellationToken)
+    {
+        using var source = OpenSource();
+        await source.DescribeAsync(model, cancellationToken).ConfigureAwait(false);
+    }
 
     public async ValueTask DisposeAsync()
     {

@@ -1,3 +1,4 @@
+using Exporter.Exports.Configuration;
 using Exporter.Exports.Destinations;
 using YamlDotNet.Core;
 using YamlDotNet.Serialization;

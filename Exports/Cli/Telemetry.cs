@@ -11,9 +11,10 @@ namespace Exporter.Exports.Cli;
 /// <summary>Sends metrics and traces to where the standard variables of OpenTelemetry say; without them, nowhere.</summary>
 internal static class Telemetry
 {
-    private const string Source = "Exporter.Engine";
+    /// <summary>The engine's meter and activity source.</summary>
+    public const string Source = "Exporter.Engine";
 
-    public static void AddTo(HostApplicationBuilder builder)
+    public static void AddTo(IHostApplicationBuilder builder)
     {
         // The worker's host reads no configuration; OpenTelemetry takes its variables from there.
         var variables = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using Exporter.Engine.Client;
-using Exporter.Exports.Destinations;
 using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Cli;
@@ -19,7 +18,7 @@ internal static class VerifyCommands
             "Count a completed run's rows and keys at the source again, and export again the slices that changed",
             "exporter run verify 019ab3c4-... --wait",
             "exporter run verify 019ab3c4-... --compare --wait").With(id, compare, wait).Does((parse, session, cancellationToken) => StartAsync(
-                session, [parse.GetRequiredValue(id)], KindOf(parse.GetValue(compare)), parse.GetValue(wait), cancellationToken));
+                session, parse.GetRequiredValue(id), KindOf(parse.GetValue(compare)), parse.GetValue(wait), cancellationToken));
     }
 
     public static CliCommand OfExport()
@@ -34,26 +33,21 @@ internal static class VerifyCommands
             "exporter export verify events --start 2026-03-01 --end 2026-04-01 --wait").With(name, start, end, compare, wait).Does(async (parse, session, cancellationToken) =>
             {
                 var export = await session.Exports.GetAsync(parse.GetRequiredValue(name), cancellationToken).ConfigureAwait(false);
-                var runs = await session.Verifications.CoveredRunsAsync(
-                    export.BatchExportId, parse.GetValue(start), parse.GetValue(end), cancellationToken).ConfigureAwait(false);
-                return runs.Count > 0
-                    ? await StartAsync(session, runs, KindOf(parse.GetValue(compare)), parse.GetValue(wait), cancellationToken).ConfigureAwait(false)
-                    : throw new UserErrorException("name", $"Nothing of {export.Name} is at its destination in that time.", "See `exporter run list`.");
+                var ids = await session.Verifications.StartAllAsync(
+                    export, parse.GetValue(start), parse.GetValue(end), KindOf(parse.GetValue(compare)), session.Actor, cancellationToken).ConfigureAwait(false);
+                return await AnswerAsync(session, ids, parse.GetValue(wait), cancellationToken).ConfigureAwait(false);
             });
     }
 
     internal static Option<bool> WaitOption() => new("--wait") { Description = "Wait until it has ended; the exit status says how" };
 
-    /// <summary>Starts a look at each of some runs.</summary>
-    internal static async Task<int> StartAsync(
-        Session session, IReadOnlyList<Guid> runs, VerificationKind kind, bool wait, CancellationToken cancellationToken)
-    {
-        var ids = new List<Guid>();
-        foreach (var run in runs)
-        {
-            ids.Add(await session.Verifications.StartAsync(run, kind, session.Actor, cancellationToken).ConfigureAwait(false));
-        }
+    /// <summary>Starts a look at a run.</summary>
+    internal static async Task<int> StartAsync(Session session, Guid run, VerificationKind kind, bool wait, CancellationToken cancellationToken) =>
+        await AnswerAsync(
+            session, [await session.Verifications.StartAsync(run, kind, session.Actor, cancellationToken).ConfigureAwait(false)], wait, cancellationToken).ConfigureAwait(false);
 
+    private static async Task<int> AnswerAsync(Session session, IReadOnlyList<Guid> ids, bool wait, CancellationToken cancellationToken)
+    {
         var looks = new List<VerificationView>();
         foreach (var id in ids)
         {

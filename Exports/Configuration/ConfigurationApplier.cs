@@ -18,6 +18,27 @@ internal sealed class ConfigurationApplier(DestinationStore destinations, BatchE
         return (there, await exports.ListAsync(cancellationToken).ConfigureAwait(false));
     }
 
+    /// <summary>Tries all that is new or other, before the first step is done.</summary>
+    /// <param name="plan">The plan.</param>
+    /// <param name="check">Asks the source about a model.</param>
+    /// <param name="advice">What to do when a destination cannot be reached.</param>
+    /// <param name="cancellationToken">Cancels it.</param>
+    /// <exception cref="Destinations.UserErrorException">A destination or a model is not as it has to be.</exception>
+    public static async Task TestAsync(
+        ConfigurationPlan plan, Func<SourceModel, CancellationToken, Task> check, string advice, CancellationToken cancellationToken)
+    {
+        foreach (var destination in plan.Steps.Select(step => step.Destination).OfType<Destination>())
+        {
+            await DestinationTrial.DemandAsync(destination, $"That is {destination.Name}. {advice}", cancellationToken).ConfigureAwait(false);
+        }
+
+        foreach (var step in plan.Steps.Where(step => step.Export is not null
+            && (step.Action == PlannedAction.Create || step.Changes.Any(change => change.Field.StartsWith("model.", StringComparison.Ordinal)))))
+        {
+            await check(step.Export!.Model, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
     /// <summary>Does one step.</summary>
     public Task ApplyAsync(PlannedStep step, string actor, CancellationToken cancellationToken) => step switch
     {

@@ -19,6 +19,7 @@ internal sealed record ConfigurationDocument
     private static readonly JsonSerializerOptions Strict = new(ExportJson.Options)
     {
         UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+        RespectNullableAnnotations = true,
         Converters = { new AnyScalarAsText() },
     };
 
@@ -28,6 +29,11 @@ internal sealed record ConfigurationDocument
     /// <exception cref="UserErrorException">It has something that is not known, or lacks something.</exception>
     public static ConfigurationDocument Read(JsonNode? node, string name)
     {
+        if (ExportJson.NullInList(node, "$") is { } place)
+        {
+            throw new UserErrorException("file", $"{name} is wrong at {place}: a list has nothing there.", "Write something there, or leave the line out.");
+        }
+
         try
         {
             var document = (node ?? new JsonObject()).Deserialize<ConfigurationDocument>(Strict)!;
@@ -35,10 +41,12 @@ internal sealed record ConfigurationDocument
             Once("export", document.Exports.Select(one => one.Name), name);
             return document;
         }
-        catch (JsonException error)
+        catch (Exception error) when (error is JsonException or InvalidOperationException or ArgumentException)
         {
+            // A text that is no Unicode is told without its place.
+            var (at, problem) = error is JsonException json ? (json.Path ?? "$", Problem(json.Message)) : ("$", "a value is not one that it can have");
             throw new UserErrorException(
-                "file", $"{name} is wrong at {error.Path ?? "$"}: {Problem(error.Message)}.", "`exporter apply --schema` prints what it may have, and editors that read it help while you write.", error);
+                "file", $"{name} is wrong at {at}: {problem}.", "`exporter apply --schema` prints what it may have, and editors that read it help while you write.", error);
         }
     }
 
@@ -47,6 +55,7 @@ internal sealed record ConfigurationDocument
     {
         var text when text.Contains("including: ", StringComparison.Ordinal) => "it lacks " + text.Split("including: ", 2)[1].TrimEnd('.').Replace("'", "", StringComparison.Ordinal),
         var text when text.Contains("could not be mapped", StringComparison.Ordinal) => "there is no such setting",
+        var text when text.Contains("doesn't allow", StringComparison.Ordinal) => "it may not be nothing",
         var text when text.Contains("could not be converted", StringComparison.Ordinal) => "the value is not one that it can have",
         var text => text.TrimEnd('.'),
     };
@@ -99,13 +108,14 @@ internal sealed record ConfiguredExport
     public bool? Paused { get; init; }
 
     /// <summary>The export itself.</summary>
+    /// <exception cref="UserErrorException">A value is out of range, or is not for others to give.</exception>
     public BatchExport ToBatchExport() => new BatchExport
     {
         Name = Name,
         DestinationId = Guid.Empty,
-        Model = Model,
+        Model = Model with { Interval = null },
         Format = Format,
-        Schedule = Schedule,
+        Schedule = Schedule.Given(),
         Settings = Settings,
         Paused = Paused ?? false,
         Note = Paused is true ? "paused in a file" : null,

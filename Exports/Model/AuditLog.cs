@@ -10,8 +10,13 @@ internal static class AuditLog
 {
     private static readonly SqlFile Sql = SqlFile.Load(typeof(AuditLog).Assembly, "sql/audit.sql");
 
-    public static Task WriteAsync(NpgsqlTransaction transaction, AuditEntry entry, CancellationToken cancellationToken) =>
-        transaction.Connection!.ExecuteAsync(new CommandDefinition(
+    private static readonly SqlFile Requests = SqlFile.Load(typeof(AuditLog).Assembly, "sql/requests.sql");
+
+    /// <summary>Writes an entry, and marks the request that the change belongs to, when it has an idempotency key.</summary>
+    /// <exception cref="RequestTakenOverException">Somebody else works at that request now.</exception>
+    public static async Task WriteAsync(NpgsqlTransaction transaction, AuditEntry entry, CancellationToken cancellationToken)
+    {
+        await ExecuteAsync(
             Sql["WriteAudit"],
             new
             {
@@ -23,9 +28,17 @@ internal static class AuditLog
                 entry.Project,
                 Before = entry.Before?.ToJsonString(ExportJson.Options),
                 After = entry.After?.ToJsonString(ExportJson.Options),
-            },
-            transaction,
-            cancellationToken: cancellationToken));
+            }).ConfigureAwait(false);
+        if (RequestMark.Current is { } mark
+            && await ExecuteAsync(
+                Requests["CommitRequest"], new { mark.RequestId, mark.Epoch, Kind = ExportJson.Word(entry.Kind), entry.SubjectId }).ConfigureAwait(false) != 1)
+        {
+            throw new RequestTakenOverException();
+        }
+
+        Task<int> ExecuteAsync(string sql, object parameters) =>
+            transaction.Connection!.ExecuteAsync(new CommandDefinition(sql, parameters, transaction, cancellationToken: cancellationToken));
+    }
 }
 
 /// <summary>A change. <paramref name="Before"/> and <paramref name="After"/> are rows of views, which hold no secrets.</summary>
@@ -57,5 +70,7 @@ internal enum AuditKind
     Backfill,
     Run,
     Project,
+    User,
+    ApiKey,
     NotificationTarget,
 }

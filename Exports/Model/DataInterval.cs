@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Serialization;
+using Exporter.Exports.Destinations;
 
 namespace Exporter.Exports.Model;
 
@@ -25,6 +26,25 @@ public sealed record DataInterval
 
     /// <summary>The first instant after the interval.</summary>
     public DateTimeOffset End { get; }
+
+    /// <summary>An interval whose ends somebody gave.</summary>
+    /// <exception cref="UserErrorException">The end is not after the start, or one is not from 1900 to 2400.</exception>
+    internal static DataInterval Between(DateTimeOffset start, DateTimeOffset end) => (start, end) switch
+    {
+        ({ UtcDateTime.Year: < 1900 or > 2400 }, _) => throw new UserErrorException("start", $"The start is {start:yyyy-MM-ddTHH:mm:ssZ}.", "Give a time from 1900 to 2400."),
+        (_, { UtcDateTime.Year: > 2400 }) => throw new UserErrorException("end", $"The end is {end:yyyy-MM-ddTHH:mm:ssZ}.", "Give a time from 1900 to 2400."),
+        _ when end > start => new DataInterval(start, end),
+        _ => throw new UserErrorException("end", $"The end, {end:yyyy-MM-ddTHH:mm:ssZ}, is not after the start, {start:yyyy-MM-ddTHH:mm:ssZ}.", "Swap them, or choose a later end."),
+    };
+
+    /// <summary>An interval that is given whole or not at all; null when it is not.</summary>
+    /// <exception cref="UserErrorException">One of its ends is given, or the end is not after the start.</exception>
+    internal static DataInterval? Given(DateTimeOffset? start, DateTimeOffset? end) => (start, end) switch
+    {
+        (null, null) => null,
+        ({ } from, { } to) => Between(from, to),
+        _ => throw new UserErrorException("start", "Only one of start and end is given.", "Give both, or none for the last interval that has ended."),
+    };
 
     /// <summary>As it stands in object keys: only letters, digits and dashes, sorted by time.</summary>
     public string ToKey() => string.Create(CultureInfo.InvariantCulture, $"{Key(Start)}-{Key(End)}");

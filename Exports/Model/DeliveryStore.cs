@@ -13,6 +13,9 @@ public sealed record DeadLetterView(
 /// <summary>Which dead letters are listed.</summary>
 public sealed record DeadLetterFilter
 {
+    /// <summary>Only of this project. Default all.</summary>
+    public string? Project { get; init; }
+
     /// <summary>Only of this export. Default all.</summary>
     public string? BatchExport { get; init; }
 
@@ -21,6 +24,9 @@ public sealed record DeadLetterFilter
 
     /// <summary>Also those that were sent again. Default false.</summary>
     public bool All { get; init; }
+
+    /// <summary>Only younger ones than this: for the next page. Default from the oldest.</summary>
+    public ListPlace? After { get; init; }
 
     /// <summary>At most so many. Default 100.</summary>
     public int Limit { get; init; } = 100;
@@ -32,8 +38,44 @@ public sealed class DeliveryStore(NpgsqlDataSource data, PayloadCodec codec, Des
     private readonly ExportDatabase _database = new(data, "sql/deliveries.sql");
 
     /// <summary>Dead letters, the oldest first.</summary>
-    public Task<IReadOnlyList<DeadLetterView>> ListAsync(DeadLetterFilter filter, CancellationToken cancellationToken = default) =>
-        _database.ViewsAsync<DeadLetterView>("ListDeadLetters", filter, cancellationToken);
+    public Task<IReadOnlyList<DeadLetterView>> ListAsync(DeadLetterFilter filter, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(filter);
+        return ListAsync(filter, null, cancellationToken);
+    }
+
+    /// <summary>A dead letter of a project.</summary>
+    /// <exception cref="UserErrorException">There is none of this id in the project.</exception>
+    internal async Task<DeadLetterView> GetAsync(Guid deadLetterId, string project, CancellationToken cancellationToken) =>
+        (await ListAsync(new DeadLetterFilter { Project = project, All = true, Limit = 1 }, deadLetterId, cancellationToken).ConfigureAwait(false)) is [var letter]
+            ? letter
+            : throw new UserErrorException("id", $"There is no dead letter {deadLetterId}.", "See `exporter dead-letter list --all`.", reason: UserErrorReason.NotFound);
+
+    /// <summary>Sends all pending dead letters of an export again; the first that is refused again ends it.</summary>
+    /// <returns>How many were sent.</returns>
+    internal async Task<int> ResendAllAsync(string project, string export, CancellationToken cancellationToken)
+    {
+        var sent = 0;
+        var pending = new DeadLetterFilter { Project = project, BatchExport = export };
+        while (await ListAsync(pending, cancellationToken).ConfigureAwait(false) is { Count: > 0 } letters)
+        {
+            foreach (var letter in letters)
+            {
+                sent += await ResendAsync(letter.DeadLetterId, cancellationToken).ConfigureAwait(false) ? 1 : 0;
+            }
+        }
+
+        return sent;
+    }
+
+    private Task<IReadOnlyList<DeadLetterView>> ListAsync(DeadLetterFilter filter, Guid? id, CancellationToken cancellationToken) =>
+        _database.ViewsAsync<DeadLetterView>(
+            "ListDeadLetters",
+            new
+            {
+                filter.Project, filter.BatchExport, filter.RunId, filter.All, Id = id, AfterAt = filter.After?.CreatedAt.UtcDateTime, AfterId = filter.After?.Id, filter.Limit,
+            },
+            cancellationToken);
 
     /// <summary>Sends a dead letter again, under the id that it had; it stays when it is refused again.</summary>
     /// <returns>False when it is not there, or was sent already.</returns>

@@ -20,6 +20,13 @@ public sealed record DestinationEdit
     /// null: the last edit wins.</summary>
     public DateTimeOffset? UnchangedSince { get; init; }
 
+    /// <summary>The fields that become others; secrets masked.</summary>
+    internal IReadOnlyList<FieldChange> Changes(DestinationView before, Destination edited) =>
+    [
+        .. FieldChange.Between(before.Settings, edited.Settings),
+        .. Secrets.Select(secret => new FieldChange(secret.Key, before.SecretNames.Contains(secret.Key) ? "***" : null, secret.Value is null ? null : "***")),
+    ];
+
     /// <summary>The destination after the edit.</summary>
     public Destination Of(Destination destination)
     {

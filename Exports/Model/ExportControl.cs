@@ -80,13 +80,14 @@ public sealed class ExportControl(
             throw new UserErrorException("from", $"No interval has ended since {from:yyyy-MM-ddTHH:mm:ssZ}.", $"Give an earlier time; the last one ended {until:yyyy-MM-ddTHH:mm:ssZ}.");
         }
 
+        var range = DataInterval.Between(from, until);
         return await _database.InTransactionAsync(
             async transaction =>
             {
                 await BatchExportStore.LockAsync(_database, transaction, export.BatchExportId, name, cancellationToken).ConfigureAwait(false);
                 var backfill = await backfills.CreateAsync(
                     transaction,
-                    new Backfill { BatchExportId = export.BatchExportId, Range = new DataInterval(from, until), Parallel = parallel, Replace = true },
+                    new Backfill { BatchExportId = export.BatchExportId, Range = range, Parallel = parallel, Replace = true },
                     export,
                     now,
                     actor,

@@ -1,5 +1,6 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 
@@ -42,6 +43,14 @@ internal static class ExportJson
 
     /// <summary>Reads JSON that this program wrote.</summary>
     public static T Read<T>(string json) => JsonSerializer.Deserialize<T>(json, Options)!;
+
+    /// <summary>The place of the first list that has null in it, which a reader of records does not look for; null when there is none.</summary>
+    public static string? NullInList(JsonNode? node, string place) => node switch
+    {
+        JsonArray list => list.Select((item, index) => item is null ? $"{place}[{index}]" : NullInList(item, $"{place}[{index}]")).FirstOrDefault(found => found is not null),
+        JsonObject map => map.Select(pair => NullInList(pair.Value, $"{place}.{pair.Key}")).FirstOrDefault(found => found is not null),
+        _ => null,
+    };
 
     /// <summary>Writes one line of JSON.</summary>
     public static string Write<T>(T value) => JsonSerializer.Serialize(value, Options);

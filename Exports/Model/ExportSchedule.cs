@@ -121,6 +121,11 @@ public sealed record ExportSchedule
     /// <summary>The rule alone, without what cut time before it; a start that somebody chose stays.</summary>
     internal ExportSchedule WithoutPast() => Earlier is null && FirstAfter is null ? this : this with { Start = null, FirstAfter = null, Earlier = null };
 
+    /// <summary>A schedule that somebody gave: its past is for <see cref="ChangedTo"/> to set.</summary>
+    /// <exception cref="UserErrorException">It has one.</exception>
+    internal ExportSchedule Given() => Earlier is null && FirstAfter is null ? this : throw new UserErrorException(
+        "schedule", "earlier and first_after follow from how a schedule was changed.", "Leave them out.");
+
     /// <summary>Whether a time is a boundary.</summary>
     public bool IsBoundary(DateTimeOffset time) => BoundaryAfter(time.AddTicks(-1)) == time;
 

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Exporter.Engine.Client;
 
 namespace Exporter.Exports.Model;
 
@@ -42,6 +43,9 @@ public sealed record RunView(
 {
     /// <summary>The run's data interval.</summary>
     public DataInterval Interval() => new(IntervalStart, IntervalEnd);
+
+    /// <summary>Whether nothing more becomes of it by itself.</summary>
+    internal bool HasEnded() => State is null || RunStateText.Parse(State).IsFinal();
 }
 
 /// <summary>A row of <c>exports.slices</c>.</summary>
@@ -50,6 +54,10 @@ public sealed record SliceView(
     long ExpectedRows, string State, long? Rows, long QuarantinedRows, long NulledValues, long? SourceRows, string? SourceKeyHash,
     string? WrittenKeyHash, string? QuarantinedKeyHash, bool? Agrees, long? Bytes, string? File, string? Sha256, long? SourceBytes,
     long ResentBytes, long? ReadBytes, long? SentBytes, int ExportedAgain, int? Attempt, long? Epoch, DateTimeOffset? CommittedAt);
+
+/// <summary>A row of <c>exports.coverage</c>, of one export.</summary>
+internal sealed record CoverageView(
+    DateTimeOffset IntervalStart, DateTimeOffset IntervalEnd, long Rows, long QuarantinedRows, Guid RunId, DateTimeOffset CommittedAt, DateTimeOffset? VerifiedAt);
 
 /// <summary>A row of <c>exports.bad_rows</c>.</summary>
 public sealed record BadRowView(

@@ -97,7 +97,7 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
     /// <exception cref="UserErrorException">There is no such run.</exception>
     public async Task<bool> CancelAsync(Guid runId, string actor, CancellationToken cancellationToken = default)
     {
-        var run = await runs.GetAsync(await RunOfAsync(runId, cancellationToken).ConfigureAwait(false), cancellationToken).ConfigureAwait(false);
+        var run = await RunOfAsync(runId, cancellationToken).ConfigureAwait(false);
         return await engine.CancelAsync(runId, cancellationToken).ConfigureAwait(false)
             && await AuditedAsync(actor, AuditAction.Cancel, run, cancellationToken).ConfigureAwait(false);
     }
@@ -124,11 +124,13 @@ public sealed class RunControl(NpgsqlDataSource data, EngineClient engine, RunSt
             && await AuditedAsync(actor, AuditAction.Retry, run, cancellationToken).ConfigureAwait(false);
     }
 
-    // A verification belongs to a run.
-    private async Task<Guid> RunOfAsync(Guid id, CancellationToken cancellationToken) =>
-        await _verifications.ViewAsync<VerificationView>("FindVerification", new { VerificationId = id }, cancellationToken).ConfigureAwait(false) is { } look
-            ? look.RunId
-            : id;
+    /// <summary>A run, by its own id or by that of a later look at it.</summary>
+    /// <exception cref="UserErrorException">There is no such run.</exception>
+    internal async Task<RunView> RunOfAsync(Guid id, CancellationToken cancellationToken)
+    {
+        var look = await _verifications.ViewAsync<VerificationView>("FindVerification", new { VerificationId = id }, cancellationToken).ConfigureAwait(false);
+        return await runs.GetAsync(look?.RunId ?? id, cancellationToken).ConfigureAwait(false);
+    }
 
     internal static Dictionary<string, string> Tags(BatchExportView export) => new() { ["batch_export"] = export.Name };
 

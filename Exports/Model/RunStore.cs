@@ -257,6 +257,14 @@ public sealed class RunStore(NpgsqlDataSource data)
         [.. (await _database.ListAsync<IntervalRow>(
             "CoveredIntervals", new { BatchExportId = batchExportId, range.Start, range.End }, cancellationToken).ConfigureAwait(false)).Select(row => row.ToInterval())];
 
+    /// <summary>What is at the destination, the newest first.</summary>
+    /// <param name="batchExportId">The batch export.</param>
+    /// <param name="before">Only intervals that begin before this; null for the newest.</param>
+    /// <param name="limit">At most so many.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    internal Task<IReadOnlyList<CoverageView>> CoverageAsync(Guid batchExportId, DateTimeOffset? before, int limit, CancellationToken cancellationToken) =>
+        _database.ViewsAsync<CoverageView>("ListCoverage", new { BatchExportId = batchExportId, Before = before?.UtcDateTime, Limit = limit }, cancellationToken);
+
     /// <summary>Rows a second of the latest completed runs; null when there were none.</summary>
     internal Task<double?> PaceAsync(Guid batchExportId, CancellationToken cancellationToken) =>
         _database.FirstAsync<double?>("Pace", new { BatchExportId = batchExportId }, cancellationToken);

@@ -53,6 +53,21 @@ public sealed class VerificationStore(NpgsqlDataSource data, EngineClient engine
         Guid batchExportId, DateTimeOffset? start, DateTimeOffset? end, CancellationToken cancellationToken = default) =>
         _database.ListAsync<Guid>("CoveredRuns", new { BatchExportId = batchExportId, Start = start, End = end }, cancellationToken);
 
+    /// <summary>Starts a look at each run that brought what is at the destination, of the intervals inside a range.</summary>
+    /// <returns>Their ids, at least one.</returns>
+    /// <exception cref="UserErrorException">Nothing is there.</exception>
+    internal async Task<IReadOnlyList<Guid>> StartAllAsync(
+        BatchExportView export, DateTimeOffset? start, DateTimeOffset? end, VerificationKind kind, string actor, CancellationToken cancellationToken)
+    {
+        var ids = new List<Guid>();
+        foreach (var run in await CoveredRunsAsync(export.BatchExportId, start, end, cancellationToken).ConfigureAwait(false))
+        {
+            ids.Add(await StartAsync(run, kind, actor, cancellationToken).ConfigureAwait(false));
+        }
+
+        return ids.Count > 0 ? ids : throw new UserErrorException("name", $"Nothing of {export.Name} is at its destination in that time.", "See `exporter run list`.");
+    }
+
     /// <summary>A row of <c>exports.verifications</c>.</summary>
     /// <exception cref="UserErrorException">There is no such verification.</exception>
     public async Task<VerificationView> GetAsync(Guid verificationId, CancellationToken cancellationToken = default) =>

@@ -15,6 +15,9 @@ internal sealed class NotificationStore(NpgsqlDataSource data, PayloadCodec code
 {
     private readonly ExportDatabase _database = new(data, "sql/notifications.sql");
 
+    /// <summary>The same in another project.</summary>
+    public NotificationStore In(string project) => new(data, codec, project);
+
     /// <summary>Adds a target.</summary>
     /// <exception cref="UserErrorException">A value is out of range, the name is taken, or there is no key to encrypt secrets with.</exception>
     public Task<NotificationTargetView> CreateAsync(NotificationTarget target, string actor, CancellationToken cancellationToken = default)

@@ -28,6 +28,21 @@ internal sealed class Notifier(TimeProvider time, SmtpOptions? smtp = null)
             $"ntf_{message.Id:N}", Encoding.UTF8.GetBytes(message.ToJson().ToJsonString(ExportJson.Options)), null, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Sends a trial.</summary>
+    /// <exception cref="UserErrorException">It could not be sent.</exception>
+    public async Task TryAsync(NotificationTarget target, string project, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await SendAsync(target, NotificationMessage.Trial(project, time.GetUtcNow()), cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception error) when (error is not UserErrorException && Sort(error) is { } sorted)
+        {
+            throw new UserErrorException(
+                sorted.Setting ?? (target.Url is null ? "smtp_host" : "url"), sorted.Message, sorted.Advice ?? "Try again; a worker would.", error);
+        }
+    }
+
     /// <summary>Sorts an error of sending; null when it is none that is known.</summary>
     public static ExportError? Sort(Exception error) => WebhookErrors.Sort(error) ?? MailSender.Sort(error);
 }

@@ -50,9 +50,15 @@ internal sealed class ExportEstimator(ClickHouseSource source, SliceCounter coun
         };
     }
 
-    /// <summary>From the boundary before the earliest row of the source to the last boundary that has come.</summary>
-    /// <exception cref="UserErrorException">The source has no rows that are exported.</exception>
-    public async Task<DateTimeOffset> EarliestAsync(BatchExportView export, CancellationToken cancellationToken)
+    /// <summary>A range whose open start is the boundary before the earliest row, and whose open end is the last boundary that has come.</summary>
+    /// <exception cref="UserErrorException">The end is not after the start, or the source has no rows that are exported.</exception>
+    public async Task<DataInterval> RangeAsync(BatchExportView export, DateTimeOffset? start, DateTimeOffset? end, CancellationToken cancellationToken)
+    {
+        var until = end ?? export.Schedule.LastIntervalUntil(await runs.ClockAsync(cancellationToken).ConfigureAwait(false)).End;
+        return DataInterval.Between(start ?? await EarliestAsync(export, cancellationToken).ConfigureAwait(false), until);
+    }
+
+    private async Task<DateTimeOffset> EarliestAsync(BatchExportView export, CancellationToken cancellationToken)
     {
         var earliest = await source.EarliestAsync(export.Model, cancellationToken).ConfigureAwait(false) ?? throw new UserErrorException(
             "start", $"{export.Model.SourceName} has no rows that {export.Name} exports.", "Wait until there are some, or look at its filter.");

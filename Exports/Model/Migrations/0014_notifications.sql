@@ -83,7 +83,7 @@ comment on column exports.notifications.error is 'Why it was given up.';
 
 alter table exports.audit_entry
   drop constraint audit_entry_kind_check,
-  add constraint audit_entry_kind_check check (kind in ('destination', 'batch_export', 'backfill', 'run', 'project', 'notification_target'));
+  add constraint audit_entry_kind_check check (kind in ('destination', 'batch_export', 'backfill', 'run', 'project', 'user', 'api_key', 'notification_target'));
 
 do $$
 begin

@@ -18,6 +18,10 @@ on conflict (run_id, slice, number, receiver_key) do nothing
 -- Index: dead_letter_pending, unless all are asked for.
 select to_json(l)::text from exports.dead_letters l
 where (@All or state = 'pending') and (@BatchExport::text is null or batch_export = @BatchExport) and (@RunId::uuid is null or run_id = @RunId)
+  and (@Id::uuid is null or dead_letter_id = @Id)
+  and (@Project::text is null or exists (
+    select from exports.run r join exports.batch_export e using (batch_export_id) where r.run_id = l.run_id and e.project = @Project))
+  and (@AfterAt::timestamptz is null or (created_at, dead_letter_id) > (@AfterAt, @AfterId::uuid))
 order by created_at, dead_letter_id limit @Limit
 
 -- name: LockDeadLetter

@@ -42,6 +42,14 @@ select exists (
 select run_id as RunId, interval_start as Start, interval_end as End from exports.covered_interval
 where batch_export_id = @BatchExportId and interval_start < @End and interval_end > @Start order by interval_start
 
+-- name: ListCoverage
+-- Index: covered_interval_pkey, backwards.
+select json_build_object('interval_start', interval_start, 'interval_end', interval_end, 'rows', rows, 'quarantined_rows', quarantined_rows, 'run_id', run_id,
+  'committed_at', committed_at, 'verified_at', verified_at)::text
+from exports.covered_interval
+where batch_export_id = @BatchExportId and (@Before::timestamptz is null or interval_start < @Before)
+order by interval_start desc limit @Limit
+
 -- name: Pace
 -- Index: run_export. Rows a second of the latest runs, from their start to their end.
 select (sum(exported_rows) / nullif(sum(extract(epoch from finished_at - started_at)), 0))::double precision

@@ -1,6 +1,6 @@
 using Exporter.Exports.Destinations;
 
-namespace Exporter.Exports.Cli;
+namespace Exporter.Exports.Configuration;
 
 /// <summary>Secrets come from files, from the environment or from standard input; as a flag, every user of the machine could see them.</summary>
 internal static class SecretText
