@@ -58,7 +58,7 @@ soak-engine: tools build ## Half load for MINUTES (15) beside an analytical quer
 chaos: tools build ## Break workers, connections and PostgreSQL for CYCLES (60) or SECONDS, from a SEED; count what was lost or done twice
 	@$(ENGINE_TESTS) chaos $(if $(CYCLES),cycles=$(CYCLES)) $(if $(CHAOS_SECONDS),seconds=$(CHAOS_SECONDS)) $(if $(SEED),seed=$(SEED))
 
-chaos-export: build ## Break workers, ClickHouse and destinations under EXPORTS (100) exports, or in CYCLES with DESTINATION=files, s3, azure-blob, postgres, webhook or snowflake, from a SEED; count every row where it lies
+chaos-export: build ## Break workers, ClickHouse and destinations under EXPORTS (100) exports, or in CYCLES with DESTINATION=files, s3, azure-blob, postgres, webhook, snowflake or bigquery, from a SEED; count every row where it lies
 	@.ci/install-tools --s3
 	@$(EXPORT_TESTS) chaos-export $(if $(EXPORTS),exports=$(EXPORTS)) $(if $(DESTINATION),destination=$(DESTINATION)) $(if $(CYCLES),cycles=$(CYCLES)) $(if $(SEED),seed=$(SEED))
 

@@ -3,6 +3,9 @@ using Exporter.Engine.Tests;
 using Exporter.Exports.Model;
 using Exporter.Exports.Testing;
 
+// Tests that start processes wait for most of their time: for these to start, for leases to end. They, and only they, run side by side.
+[assembly: LevelOfParallelism(3)]
+
 namespace Exporter.Exports.Tests;
 
 /// <summary>One server of each kind for the whole test run, started when first asked for; a database for each test.</summary>

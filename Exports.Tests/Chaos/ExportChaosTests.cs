@@ -7,6 +7,7 @@ using Exporter.Exports.Model;
 namespace Exporter.Exports.Tests.Chaos;
 
 /// <summary>A short run of <c>make chaos-export</c>, and that it can fail; what resuming costs.</summary>
+[Parallelizable(ParallelScope.All)]
 public sealed class ExportChaosTests
 {
     [Test]
@@ -39,6 +40,7 @@ public sealed class ExportChaosTests
     [TestCase("azure-blob")]
     [TestCase("postgres")]
     [TestCase("s3")]
+    [TestCase("bigquery")]
     public async Task A_commit_that_is_broken_on_purpose_is_found(string? destination)
     {
         var verdict = await RunAsync(new ExportChaosSettings { Destination = destination, Exports = 1, Cycles = destination is null ? null : 2, Seed = 11, Broken = true, Patience = TimeSpan.FromMinutes(2) });
@@ -48,6 +50,7 @@ public sealed class ExportChaosTests
 
     // What was read for nothing, as ClickHouse has counted it in every attempt's query.
     [Test]
+    [NonParallelizable]
     public async Task A_worker_killed_ten_times_in_an_export_costs_under_a_tenth_of_its_rows()
     {
         const int Kills = 10;

@@ -9,6 +9,8 @@ using Exporter.Exports.Testing;
 namespace Exporter.Exports.Tests.Chaos;
 
 /// <summary>Workers die in the middle of an export; then ClickHouse counts what lies in the files.</summary>
+[Parallelizable(ParallelScope.All)]
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 public sealed class KillTests
 {
     private const int Killed = 128 + 9;

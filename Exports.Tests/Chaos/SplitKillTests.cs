@@ -8,6 +8,7 @@ using Exporter.Exports.Tests.Pipeline;
 namespace Exporter.Exports.Tests.Chaos;
 
 /// <summary>Workers die around the split of a slice and around a later look, which are more than one write each.</summary>
+[Parallelizable(ParallelScope.Self)]
 public sealed class SplitKillTests
 {
     private const int Killed = 128 + 9;

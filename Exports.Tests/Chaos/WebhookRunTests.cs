@@ -10,6 +10,8 @@ using Exporter.Exports.Tests.Destinations;
 namespace Exporter.Exports.Tests.Chaos;
 
 /// <summary>Whole runs to a webhook: worker processes are killed and frozen in the middle of a slice, and the receiver's rows are counted.</summary>
+[Parallelizable(ParallelScope.All)]
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 public sealed class WebhookRunTests
 {
     private const int Rows = 3_000;

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 namespace Exporter.Exports.Tests.Cli;
 
 /// <summary>Files as configuration, as an operator or a pipeline applies them.</summary>
+[Parallelizable(ParallelScope.Self)]
 internal sealed class ApplyTests
 {
     private CliServers _servers = null!;

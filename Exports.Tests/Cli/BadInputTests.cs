@@ -4,6 +4,7 @@ namespace Exporter.Exports.Tests.Cli;
 /// Whatever is asked for wrongly: the exit status that docs/cli.md promises, one line on standard error that names what to
 /// change, nothing on standard output, and nothing left in the database.
 /// </summary>
+[Parallelizable(ParallelScope.Self)]
 internal sealed class BadInputTests
 {
     private const string Nobody = "019ab3c4-0000-7000-8000-000000000000";

@@ -10,6 +10,7 @@ namespace Exporter.Exports.Tests.Cli;
 /// </summary>
 internal sealed class CliServers : IAsyncDisposable
 {
+    private static readonly SemaphoreSlim Rules = new(1);
     private readonly string _admin;
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("exporter-cli-");
 
@@ -96,8 +97,24 @@ internal sealed class CliServers : IAsyncDisposable
         return ValueTask.CompletedTask;
     }
 
-    // The tests' server trusts everybody on this machine; this one user has to say a password.
+    // The tests' server trusts everybody on this machine; this one user has to say a password. The rules are one file, which is read and written.
     private async Task DemandPasswordAsync()
+    {
+        await Rules.WaitAsync();
+        try
+        {
+            await AddRuleAsync();
+        }
+        finally
+        {
+            Rules.Release();
+        }
+
+        await Eventually.TrueAsync(
+            async () => await RefusedAsync(new NpgsqlConnectionStringBuilder(Postgres) { Password = "wrong" }.ConnectionString), "the password is asked for");
+    }
+
+    private async Task AddRuleAsync()
     {
         var admin = new NpgsqlConnectionStringBuilder(_admin);
         var user = "u" + Guid.NewGuid().ToString("N");
@@ -107,8 +124,6 @@ internal sealed class CliServers : IAsyncDisposable
         await AskAsync($"select lo_export({rules}, current_setting('hba_file'))");
         await AskAsync("select pg_reload_conf()");
         Postgres = new NpgsqlConnectionStringBuilder(_admin) { Username = user, Password = PostgresPassword, Pooling = false }.ConnectionString;
-        await Eventually.TrueAsync(
-            async () => await RefusedAsync(new NpgsqlConnectionStringBuilder(Postgres) { Password = "wrong" }.ConnectionString), "the password is asked for");
     }
 
     private static async Task<bool> RefusedAsync(string connection)

@@ -6,6 +6,7 @@ namespace Exporter.Exports.Tests.Cli;
 
 /// <summary><c>exporter demo</c>, as somebody who has just installed the program runs it.</summary>
 [Platform("Linux", Reason = "the demo's key is read from the environment of its worker, in /proc")]
+[Parallelizable(ParallelScope.Self)]
 internal sealed class DemoTests
 {
     [Test]

@@ -3,6 +3,7 @@ using System.Diagnostics;
 namespace Exporter.Exports.Tests.Cli;
 
 /// <summary>A destination is made from a YAML file, or by answering what is asked in a terminal.</summary>
+[Parallelizable(ParallelScope.Self)]
 internal sealed class DestinationCreateTests
 {
     private CliServers _servers = null!;

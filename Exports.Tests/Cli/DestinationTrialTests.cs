@@ -9,6 +9,7 @@ using Npgsql;
 namespace Exporter.Exports.Tests.Cli;
 
 /// <summary>A destination is tried before it is created; what is wrong is one sentence that names the setting, and nothing is created.</summary>
+[Parallelizable(ParallelScope.Self)]
 internal sealed class DestinationTrialTests
 {
     private readonly string _secret = WebhookServer.NewSecret();

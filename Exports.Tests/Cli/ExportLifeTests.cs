@@ -4,6 +4,7 @@ using Exporter.Engine.Tests;
 namespace Exporter.Exports.Tests.Cli;
 
 /// <summary>The life of an export as its operator types it, with a real worker: edited, run again, reset, copied; then the rows are counted.</summary>
+[Parallelizable(ParallelScope.Self)]
 internal sealed class ExportLifeTests
 {
     private const int Rows = 4000;

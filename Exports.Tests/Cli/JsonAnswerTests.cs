@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 namespace Exporter.Exports.Tests.Cli;
 
 /// <summary>Programs read what <c>--json</c> answers: every command's answer is as committed, over one real scenario with a real worker.</summary>
+[Parallelizable(ParallelScope.Self)]
 internal sealed class JsonAnswerTests
 {
     private const int Rows = 4000;

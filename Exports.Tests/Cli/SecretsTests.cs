@@ -6,6 +6,7 @@ using Exporter.Exports.Testing;
 namespace Exporter.Exports.Tests.Cli;
 
 /// <summary>What was given as a secret is nowhere: not in what commands and workers say, not in the database, not beside the exported files.</summary>
+[Parallelizable(ParallelScope.Self)]
 internal sealed class SecretsTests
 {
     private static readonly string[] Hour = ["--start", "2026-03-01T00:00Z", "--end", "2026-03-01T01:00Z"];

@@ -94,7 +94,7 @@ public abstract class DestinationContract : SliceContract
             receipt = await sink.CommitAsync(CancellationToken.None);
         }
 
-        Assert.That(await FindAsync(Slice(0, attempt: 2), progress), Is.EqualTo(new CommittedSlice(receipt, "a note")));
+        Assert.That(await FindAsync(Slice(0, attempt: 2), progress), Is.EqualTo(new CommittedSlice(receipt, "a note") { By = (1, 1) }));
         Assert.That(await FindAsync(Slice(0, attempt: 2), new KeptProgress()), Is.Null, "of another step it is another slice");
         Assert.That(await FindAsync(Slice(1), progress), Is.Null);
 

@@ -7,6 +7,7 @@ using Exporter.Exports.Model;
 namespace Exporter.Exports.Tests.Formats;
 
 /// <summary>What holds of every format with every compression that it has, read back by programs that did not write it.</summary>
+[Parallelizable(ParallelScope.Self)]
 public sealed class EncoderContract
 {
     private const int BatchRows = 700;

@@ -99,6 +99,24 @@ public sealed class AttemptStoreTests
     }
 
     [Test]
+    public async Task What_was_committed_though_nobody_was_told_is_not_counted_as_sent_again()
+    {
+        await _database.Attempts.BeginAsync(Attempt(1, 1), default);
+        await _database.Attempts.SeeAsync(Attempt(1, 1), new Moved(4, 400, 40), default);
+        await _database.Attempts.BeginAsync(Attempt(2, 1), default);
+        Assert.That(await ResentAsync(), Is.EqualTo(40));
+        for (var time = 0; time < 2; time++)
+        {
+            await _database.InTransactionAsync(transaction => _database.Attempts.KeepAsync(transaction, Attempt(1, 1), default));
+        }
+
+        await _database.InTransactionAsync(transaction => _database.Attempts.KeepAsync(transaction, Attempt(2, 1), default));
+        Assert.That(await ResentAsync(), Is.Zero);
+        Assert.That((await _database.Attempts.ListAsync(_runId)).Select(attempt => (attempt.State, attempt.SentBytes, attempt.KeptBytes)), Is.EqualTo(
+            [("lost", 40L, 40L), ("running", 0L, 0L)]));
+    }
+
+    [Test]
     public async Task An_attempt_left_without_a_commit_has_failed_with_all_that_it_moved()
     {
         await using (var attempt = await SliceAttempt.BeginAsync(_database.Attempts, Attempt(1, 1), TimeProvider.System, NullLogger.Instance, default))

@@ -1,4 +1,5 @@
 using Exporter.Exports.Destinations.AzureBlob;
+using Exporter.Exports.Destinations.BigQuery;
 using Exporter.Exports.Destinations.Files;
 using Exporter.Exports.Destinations.Postgres;
 using Exporter.Exports.Destinations.S3;
@@ -19,6 +20,7 @@ public static class DestinationKinds
         AzureBlobOptions.Kind,
         PostgresOptions.Kind,
         SnowflakeOptions.Kind,
+        BigQueryOptions.Kind,
         WebhookOptions.Kind,
     ];
 

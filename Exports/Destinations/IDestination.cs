@@ -80,7 +80,12 @@ public interface ISliceSink : IAsyncDisposable
 /// <summary>A commit that was found again.</summary>
 /// <param name="Receipt">What the commit answered.</param>
 /// <param name="Note">What <see cref="ISliceSink.Note"/> kept with it; null when there was none.</param>
-public sealed record CommittedSlice(SliceReceipt Receipt, string? Note);
+public sealed record CommittedSlice(SliceReceipt Receipt, string? Note)
+{
+    /// <summary>Fencing token and number of the attempt that committed it: what that one sent is not counted as sent again. Null when the destination
+    /// does not know.</summary>
+    public (long FencingToken, int Attempt)? By { get; init; }
+}
 
 /// <summary>Which slice of what; every key in a destination is derived from <paramref name="Export"/>,
 /// <paramref name="Interval"/> and <paramref name="Slice"/> alone.</summary>

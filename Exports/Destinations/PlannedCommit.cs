@@ -12,9 +12,18 @@ namespace Exporter.Exports.Destinations;
 /// <param name="Note">What <see cref="ISliceSink.Note"/> was given.</param>
 internal sealed record PlannedCommit(SliceReceipt Receipt, Guid Writer, string? Note)
 {
+    /// <summary>Of the attempt that records it.</summary>
+    public long FencingToken { get; init; }
+
+    /// <summary>The attempt that records it.</summary>
+    public int Attempt { get; init; }
+
     /// <summary>Records it, where somebody keeps the step's progress.</summary>
-    public Task RecordAsync(SliceAddress address, CancellationToken cancellationToken) =>
-        address.Progress?.CommitAsync(new SliceDelivery { Progress = ExportJson.Write(this) }, cancellationToken) ?? Task.CompletedTask;
+    public Task RecordAsync(SliceAddress address, CancellationToken cancellationToken)
+    {
+        var planned = this with { FencingToken = address.FencingToken, Attempt = address.Attempt };
+        return address.Progress?.CommitAsync(new SliceDelivery { Progress = ExportJson.Write(planned) }, cancellationToken) ?? Task.CompletedTask;
+    }
 
     /// <summary>The commit of an earlier attempt of the step; null when there was none or it is not what lies there.</summary>
     /// <param name="address">Which slice.</param>
@@ -23,6 +32,6 @@ internal sealed record PlannedCommit(SliceReceipt Receipt, Guid Writer, string? 
     public static async Task<CommittedSlice?> FindAsync(SliceAddress address, string key, Func<PlannedCommit, Task<bool>> isThere) =>
         address.Progress?.Last is { } last && ExportJson.Read<PlannedCommit>(last) is var planned
         && planned.Receipt.File == key && await isThere(planned).ConfigureAwait(false)
-            ? new CommittedSlice(planned.Receipt, planned.Note)
+            ? new CommittedSlice(planned.Receipt, planned.Note) { By = (planned.FencingToken, planned.Attempt) }
             : null;
 }

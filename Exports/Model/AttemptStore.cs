@@ -31,6 +31,10 @@ public sealed class AttemptStore(NpgsqlDataSource data)
     internal Task CommitAsync(NpgsqlTransaction transaction, AttemptId id, Moved moved, CancellationToken cancellationToken) =>
         _database.ExecuteAsync(transaction, "CommitAttempt", Of(id, moved), cancellationToken);
 
+    /// <summary>What an attempt that has failed or was lost is found to have committed: what it sent stays, and is not sent again.</summary>
+    internal Task KeepAsync(NpgsqlTransaction transaction, AttemptId id, CancellationToken cancellationToken) =>
+        _database.ExecuteAsync(transaction, "KeepAttempt", id, cancellationToken);
+
     private static object Of(AttemptId id, Moved moved) => new
     {
         id.RunId, id.Slice, id.EngineRunId, id.Epoch, id.Attempt, moved.Rows, moved.SourceBytes, moved.SentBytes, moved.KeptBytes,

@@ -39,7 +39,7 @@ internal sealed class SliceExporter(
         {
             var attempt = await SliceAttempt.BeginAsync(attempts, id, time, log, step.CancellationToken).ConfigureAwait(false);
             await using var ending = attempt.ConfigureAwait(false);
-            var receipt = await ResumeAsync(step, work, slice, address, destination, attempt).ConfigureAwait(false)
+            var receipt = await ResumeAsync(step, work, slice, address, destination, attempt, id).ConfigureAwait(false)
                 ?? await MoveAsync(step, work, slice, address, destination, attempt).ConfigureAwait(false);
             return new SliceOutcome(receipt, null);
         }
@@ -58,17 +58,18 @@ internal sealed class SliceExporter(
     // An earlier attempt has committed at the destination and got no answer. Rows that it put aside have died with it, so a slice with
     // such rows has no note, and is exported again in place.
     private async Task<SliceReceipt?> ResumeAsync(
-        IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, SliceAttempt attempt)
+        IStepContext step, RunWork work, Slice slice, SliceAddress address, IDestination destination, SliceAttempt attempt, AttemptId id)
     {
         var finding = destination.ResumeSliceAsync(address, step.CancellationToken);
-        if (await Heartbeats.WhileAsync(step, finding).ConfigureAwait(false) is not { Note: { } note, Receipt: var there })
+        if (await Heartbeats.WhileAsync(step, finding).ConfigureAwait(false) is not { Note: { } note, Receipt: var there } found)
         {
             return null;
         }
 
         var receipt = ExportJson.Read<SliceReceipt>(note) with { Rows = there.Rows, Bytes = there.Bytes, File = there.File, Sha256 = there.Sha256 };
         await CheckSizeAsync(work, slice, receipt, step.CancellationToken).ConfigureAwait(false);
-        await CommitAsync(step, work, attempt, receipt, sourceBytes: 0, []).ConfigureAwait(false);
+        var by = found.By is var (token, number) ? id with { Epoch = token, Attempt = number } : null;
+        await CommitAsync(step, work, attempt, receipt, sourceBytes: 0, [], by).ConfigureAwait(false);
         step.Log(LogLevel.Information, $"Slice {receipt.Slice} was committed by an earlier attempt whose answer was lost.");
         return receipt;
     }
@@ -120,15 +121,17 @@ internal sealed class SliceExporter(
         }
     }
 
-    // The receipt becomes the checkpoint in the transaction that writes it down, with the rows that were put aside.
+    // The receipt becomes the checkpoint in the transaction that writes it down, with the rows that were put aside. What an earlier attempt had
+    // sent and is found to be committed is not sent again.
     private async Task CommitAsync(
-        IStepContext step, RunWork work, SliceAttempt attempt, SliceReceipt receipt, long sourceBytes, IReadOnlyList<BadRow> badRows)
+        IStepContext step, RunWork work, SliceAttempt attempt, SliceReceipt receipt, long sourceBytes, IReadOnlyList<BadRow> badRows, AttemptId? by = null)
     {
         await step.CommitAsync(new SliceOutcome(receipt, null), async (transaction, token) =>
         {
             await runs.CommitSliceAsync(transaction, work.RunId, receipt, sourceBytes, step.Attempt, step.FencingToken, token).ConfigureAwait(false);
             await quarantine.ReplaceAsync(transaction, work.RunId, receipt.Slice, badRows, token).ConfigureAwait(false);
             await attempt.CommitAsync(transaction, token).ConfigureAwait(false);
+            await (by is null ? Task.CompletedTask : attempts.KeepAsync(transaction, by, token)).ConfigureAwait(false);
         }).ConfigureAwait(false);
         attempt.Committed();
     }

@@ -34,9 +34,15 @@ internal static class DevCommand
             var servers = await DemoServers.StartAsync(cancellationToken).ConfigureAwait(false);
             await using var ending = servers.ConfigureAwait(false);
             await DemoData.CreateAsync(servers.ClickHouse, rows, _ => { }, cancellationToken).ConfigureAwait(false);
-            await CreateExportAsync(servers, output, cancellationToken).ConfigureAwait(false);
+            var data = NpgsqlDataSource.Create(servers.Database);
+            await using var closing = data.ConfigureAwait(false);
+            var codec = new PayloadCodec(KeyRing.Parse(servers.Key));
+            await DemoExport.CreateAsync(
+                data, codec, output, new ExportSettings { TargetSliceBytes = 16L << 20 }, "Unpause it with: exporter export unpause events", cancellationToken).ConfigureAwait(false);
             var worker = WorkerProcess.Start(servers, TimeSpan.FromSeconds(30));
             await using var stopping = worker.ConfigureAwait(false);
+            var runs = new RunStore(data);
+            await WhileAliveAsync(worker, async () => (await runs.LiveWorkersAsync(cancellationToken).ConfigureAwait(false)).Count == 0, cancellationToken).ConfigureAwait(false);
             var database = new NpgsqlConnectionStringBuilder(servers.Database);
             // Written as they are: a line that a terminal has broken cannot be pasted.
             console.Profile.Out.Writer.WriteLine(string.Create(
@@ -55,12 +61,7 @@ internal static class DevCommand
 
                 Ctrl-C ends everything and removes it.
                 """));
-            while (!worker.HasExited)
-            {
-                await Task.Delay(200, cancellationToken).ConfigureAwait(false);
-            }
-
-            throw new InvalidOperationException($"The worker has ended: {worker.Log}");
+            await WhileAliveAsync(worker, () => Task.FromResult(true), cancellationToken).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
@@ -72,12 +73,17 @@ internal static class DevCommand
         }
     }
 
-    private static async Task CreateExportAsync(DemoServers servers, string output, CancellationToken cancellationToken)
+    // Looks every now and then whether it has to wait for longer.
+    private static async Task WhileAliveAsync(WorkerProcess worker, Func<Task<bool>> waits, CancellationToken cancellationToken)
     {
-        var data = NpgsqlDataSource.Create(servers.Database);
-        await using var closing = data.ConfigureAwait(false);
-        var codec = new PayloadCodec(KeyRing.Parse(servers.Key));
-        await DemoExport.CreateAsync(
-            data, codec, output, new ExportSettings { TargetSliceBytes = 16L << 20 }, "Unpause it with: exporter export unpause events", cancellationToken).ConfigureAwait(false);
+        while (await waits().ConfigureAwait(false))
+        {
+            if (worker.HasExited)
+            {
+                throw new InvalidOperationException($"The worker has ended: {worker.Log}");
+            }
+
+            await Task.Delay(200, cancellationToken).ConfigureAwait(false);
+        }
     }
 }

@@ -14,7 +14,11 @@ internal sealed record SliceClaim(long Id, SliceCommit? Before);
 /// <param name="Rows">Its rows.</param>
 /// <param name="Bytes">Bytes that were sent.</param>
 /// <param name="Note">What the caller wants to find again; null when nothing.</param>
-internal sealed record SliceCommit(long Id, string? By, string Target, long Rows, long Bytes, string? Note);
+internal sealed record SliceCommit(long Id, string? By, string Target, long Rows, long Bytes, string? Note)
+{
+    /// <summary>Fencing token and number of the attempt; null where that was not looked at.</summary>
+    public (long FencingToken, int Number)? Attempt { get; init; }
+}
 
 /// <summary>An older attempt has lost its slice to a newer one; its transaction ends without a trace.</summary>
 internal sealed class SliceTakenException() : Exception("Another attempt has opened this slice.");
@@ -92,7 +96,7 @@ internal sealed class CommitsTable(string schema)
               claimed_attempt = excluded.claimed_attempt, claimed_at = clock_timestamp()
             where c.claimed_by is distinct from excluded.claimed_by
               or (c.claimed_epoch, c.claimed_attempt) <= (excluded.claimed_epoch, excluded.claimed_attempt)
-            returning claim_id, commit_id, committed_by, target, rows, bytes, note
+            returning claim_id, commit_id, committed_by, target, rows, bytes, note, committed_epoch, committed_attempt
             """,
             address.Export,
             address.Interval.ToKey(),
@@ -105,9 +109,13 @@ internal sealed class CommitsTable(string schema)
         await using var disposing = claim.ConfigureAwait(false);
         var reader = await claim.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
         await using var closing = reader.ConfigureAwait(false);
-        return await reader.ReadAsync(cancellationToken).ConfigureAwait(false)
-            ? new SliceClaim(reader.GetInt64(0), CommitOf(reader, 1))
-            : throw new SliceTakenException();
+        if (!await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            throw new SliceTakenException();
+        }
+
+        var before = CommitOf(reader, 1);
+        return new SliceClaim(reader.GetInt64(0), before is null ? null : before with { Attempt = (reader.GetInt64(7), reader.GetInt32(8)) });
     }
 
     /// <summary>Commits a slice, if its claim is still the last one; with the transaction.</summary>

@@ -24,7 +24,7 @@ internal sealed class PostgresDestination(PostgresOptions options) : IDestinatio
         await using var closing = connection.ConfigureAwait(false);
         var claim = await ClaimAsync(connection, address, cancellationToken).ConfigureAwait(false);
         return claim.Before is { By: { } by } before && by == address.StepKey
-            ? new CommittedSlice(new SliceReceipt { Slice = address.Slice, Rows = before.Rows, Bytes = before.Bytes }, before.Note)
+            ? new CommittedSlice(new SliceReceipt { Slice = address.Slice, Rows = before.Rows, Bytes = before.Bytes }, before.Note) { By = before.Attempt }
             : null;
     }
 

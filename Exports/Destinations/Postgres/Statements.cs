@@ -13,7 +13,7 @@ internal static class Statements
         await ExecuteAsync(
             transaction,
             $"""
-            set local idle_in_transaction_session_timeout = '60s';
+            set local idle_in_transaction_session_timeout = '15s';
             {name}
             select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'
             """,

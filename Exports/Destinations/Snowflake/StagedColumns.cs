@@ -1,8 +1,5 @@
-using System.Text.Encodings.Web;
-using System.Text.Json;
 using Apache.Arrow;
 using Apache.Arrow.Types;
-using Exporter.Exports.Formats;
 
 namespace Exporter.Exports.Destinations.Snowflake;
 
@@ -15,7 +12,6 @@ internal sealed class StagedColumns
     /// <summary>The number of a row in its slice, for merges: which of two rows came last.</summary>
     public const string RowNumber = "_EXPORTER_ROW";
 
-    private static readonly JsonWriterOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
     private readonly bool _numbered;
     private readonly IReadOnlyList<Func<IArrowArray, IArrowArray>?> _conversions;
     private long _rows;
@@ -42,7 +38,7 @@ internal sealed class StagedColumns
         var arrays = _conversions.Select((convert, at) => convert is null ? batch.Column(at) : convert(batch.Column(at)));
         if (_numbered)
         {
-            arrays = arrays.Append(Longs(batch.Length, row => _rows + row, _ => false));
+            arrays = arrays.Append(ConvertedArrays.Longs(batch.Length, row => _rows + row, _ => false));
         }
 
         var converted = new RecordBatch(Schema, arrays, batch.Length);
@@ -52,103 +48,19 @@ internal sealed class StagedColumns
 
     private static (IArrowType Type, Func<IArrowArray, IArrowArray>? Convert) Of(SnowflakeColumn column, IArrowType arrow) => (arrow, column.Type.Name) switch
     {
-        (Int8Type, _) => (Int64Type.Default, array => Longs(array, (Int8Array)array)),
-        (Int16Type, _) => (Int64Type.Default, array => Longs(array, (Int16Array)array)),
-        (UInt8Type, _) => (Int64Type.Default, array => Longs(array, (UInt8Array)array)),
-        (UInt16Type, _) => (Int64Type.Default, array => Longs(array, (UInt16Array)array)),
-        (UInt32Type, _) => (Int64Type.Default, array => Longs(array, (UInt32Array)array)),
-        (UInt64Type, _) => (new Decimal128Type(20, 0), array => Decimals((UInt64Array)array)),
-        (HalfFloatType, _) => (FloatType.Default, array => Floats((HalfFloatArray)array)),
-        (Decimal128Type, "VARCHAR") => (StringType.Default, array => Texts(array, row => ((Decimal128Array)array).GetString(row))),
+        (Int8Type, _) => (Int64Type.Default, array => ConvertedArrays.Longs((Int8Array)array)),
+        (Int16Type, _) => (Int64Type.Default, array => ConvertedArrays.Longs((Int16Array)array)),
+        (UInt8Type, _) => (Int64Type.Default, array => ConvertedArrays.Longs((UInt8Array)array)),
+        (UInt16Type, _) => (Int64Type.Default, array => ConvertedArrays.Longs((UInt16Array)array)),
+        (UInt32Type, _) => (Int64Type.Default, array => ConvertedArrays.Longs((UInt32Array)array)),
+        (UInt64Type, _) => (new Decimal128Type(20, 0), array => ConvertedArrays.Decimals((UInt64Array)array)),
+        (HalfFloatType, _) => (FloatType.Default, array => ConvertedArrays.Floats((HalfFloatArray)array)),
+        (Decimal128Type, "VARCHAR") => (StringType.Default, array => ConvertedArrays.Texts(array, row => ((Decimal128Array)array).GetString(row))),
         (TimestampType, _) => (Int64Type.Default, array => new Int64Array(new ArrayData(
             Int64Type.Default, array.Length, array.NullCount, array.Offset, array.Data.Buffers))),
         (StringType, "BINARY") => (BinaryType.Default, array => new BinaryArray(new ArrayData(
             BinaryType.Default, array.Length, array.NullCount, array.Offset, array.Data.Buffers))),
-        (ListType or StructType or MapType, _) => (StringType.Default, array => JsonTexts(array, column.Name)),
+        (ListType or StructType or MapType, _) => (StringType.Default, array => ConvertedArrays.JsonTexts(array, column.Name)),
         _ => (arrow, null),
     };
-
-    private static Int64Array Longs<T>(IArrowArray array, PrimitiveArray<T> values)
-        where T : struct, System.Numerics.INumberBase<T> => Longs(array.Length, row => long.CreateChecked(values.Values[row]), array.IsNull);
-
-    private static Int64Array Longs(int length, Func<int, long> value, Func<int, bool> isNull)
-    {
-        var longs = new Int64Array.Builder().Reserve(length);
-        for (var row = 0; row < length; row++)
-        {
-            if (isNull(row))
-            {
-                longs.AppendNull();
-            }
-            else
-            {
-                longs.Append(value(row));
-            }
-        }
-
-        return longs.Build();
-    }
-
-    private static Decimal128Array Decimals(UInt64Array array)
-    {
-        var decimals = new Decimal128Array.Builder(new Decimal128Type(20, 0)).Reserve(array.Length);
-        for (var row = 0; row < array.Length; row++)
-        {
-            if (array.IsNull(row))
-            {
-                decimals.AppendNull();
-            }
-            else
-            {
-                decimals.Append(array.Values[row]);
-            }
-        }
-
-        return decimals.Build();
-    }
-
-    private static FloatArray Floats(HalfFloatArray array)
-    {
-        var floats = new FloatArray.Builder().Reserve(array.Length);
-        for (var row = 0; row < array.Length; row++)
-        {
-            if (array.IsNull(row))
-            {
-                floats.AppendNull();
-            }
-            else
-            {
-                floats.Append((float)array.Values[row]);
-            }
-        }
-
-        return floats.Build();
-    }
-
-    private static StringArray Texts(IArrowArray array, Func<int, string?> text)
-    {
-        var texts = new StringArray.Builder();
-        for (var row = 0; row < array.Length; row++)
-        {
-            texts.Append(array.IsNull(row) ? null : text(row));
-        }
-
-        return texts.Build();
-    }
-
-    private static StringArray JsonTexts(IArrowArray array, string column)
-    {
-        var cell = JsonCells.Of(array, column);
-        using var bytes = new MemoryStream();
-        return Texts(array, row =>
-        {
-            bytes.SetLength(0);
-            using (var writer = new Utf8JsonWriter(bytes, Json))
-            {
-                cell(writer, row);
-            }
-
-            return System.Text.Encoding.UTF8.GetString(bytes.GetBuffer().AsSpan(0, (int)bytes.Length));
-        });
-    }
 }

@@ -48,6 +48,20 @@ update exports.slice_attempt
 set rows = @Rows, source_bytes = @SourceBytes, sent_bytes = @SentBytes, kept_bytes = @KeptBytes, seen_at = engine.clock(), outcome = 'committed'
 where run_id = @RunId and slice = @Slice and engine_run_id = @EngineRunId and epoch = @Epoch and attempt = @Attempt and outcome is null
 
+-- name: KeepAttempt
+-- Index: slice_attempt_pkey, slice_pkey. In the transaction that commits the slice, whose row is locked. What was counted as sent again is not.
+with ended as (
+  select run_id, slice, engine_run_id, epoch, attempt, sent_bytes - kept_bytes as bytes from exports.slice_attempt
+  where run_id = @RunId and slice = @Slice and engine_run_id = @EngineRunId and epoch = @Epoch and attempt = @Attempt and outcome in ('failed', 'lost')
+), kept as (
+  update exports.slice_attempt a set kept_bytes = a.sent_bytes
+  from ended e
+  where (a.run_id, a.slice, a.engine_run_id, a.epoch, a.attempt) = (e.run_id, e.slice, e.engine_run_id, e.epoch, e.attempt)
+  returning e.bytes
+)
+update exports.slice s set resent_bytes = s.resent_bytes - k.bytes
+from kept k where s.run_id = @RunId and s.number = @Slice and k.bytes > 0
+
 -- name: FindProgress
 -- Index: run_pkey.
 select to_json(p)::text from (
