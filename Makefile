@@ -58,9 +58,9 @@ soak-engine: tools build ## Half load for MINUTES (15) beside an analytical quer
 chaos: tools build ## Break workers, connections and PostgreSQL for CYCLES (60) or SECONDS, from a SEED; count what was lost or done twice
 	@$(ENGINE_TESTS) chaos $(if $(CYCLES),cycles=$(CYCLES)) $(if $(CHAOS_SECONDS),seconds=$(CHAOS_SECONDS)) $(if $(SEED),seed=$(SEED))
 
-chaos-export: build ## Break workers, ClickHouse and destinations under EXPORTS (100) exports, or in CYCLES with DESTINATION=files, s3, azure-blob, postgres, webhook, snowflake or bigquery, from a SEED; count every row where it lies
+chaos-export: build ## Break workers, ClickHouse and destinations under EXPORTS (100) exports, or in CYCLES with DESTINATION=files, s3, azure-blob, postgres, webhook, snowflake, redshift or bigquery, from a SEED; count every row where it lies; BROKEN=1 breaks the commit, which must be found
 	@.ci/install-tools --s3
-	@$(EXPORT_TESTS) chaos-export $(if $(EXPORTS),exports=$(EXPORTS)) $(if $(DESTINATION),destination=$(DESTINATION)) $(if $(CYCLES),cycles=$(CYCLES)) $(if $(SEED),seed=$(SEED))
+	@$(EXPORT_TESTS) chaos-export $(if $(EXPORTS),exports=$(EXPORTS)) $(if $(DESTINATION),destination=$(DESTINATION)) $(if $(CYCLES),cycles=$(CYCLES)) $(if $(SEED),seed=$(SEED)) $(if $(BROKEN),broken)
 
 stale-writes: tools build ## Try every call of a worker that has lost its run; each must be refused. PEERS=1 asks other engines too
 	@$(ENGINE_TESTS) stale-writes

@@ -40,7 +40,7 @@ public sealed class ExportChaosTests
     [TestCase("azure-blob")]
     [TestCase("postgres")]
     [TestCase("s3")]
-    [TestCase("bigquery")]
+    [TestCase("redshift")]
     public async Task A_commit_that_is_broken_on_purpose_is_found(string? destination)
     {
         var verdict = await RunAsync(new ExportChaosSettings { Destination = destination, Exports = 1, Cycles = destination is null ? null : 2, Seed = 11, Broken = true, Patience = TimeSpan.FromMinutes(2) });

@@ -4,6 +4,7 @@ using Exporter.Engine.Tests;
 using Exporter.Exports.Destinations;
 using Exporter.Exports.Destinations.Snowflake;
 using Exporter.Exports.Tests.Doubles;
+using Exporter.Exports.Tests.Sources;
 
 namespace Exporter.Exports.Tests.Destinations;
 
@@ -34,11 +35,52 @@ public sealed class SnowflakeClientTests
     [TestCase("private_key")]
     [TestCase("access_token")]
     [TestCase("oauth_token")]
+    [TestCase("oauth_refresh_token")]
     public async Task Each_way_to_say_who_asks_is_let_in(string setting)
     {
         using var client = Client(Only(setting));
         Assert.That((await client.ExecuteAsync("SELECT 1 AS \"ONE\"", default)).Value(0, "ONE"), Is.EqualTo("1"));
     }
+
+    [Test]
+    public async Task An_access_token_is_renewed_before_it_ends_and_when_it_is_refused()
+    {
+        var clock = new MovedClock();
+        var before = _server.Tokens.Given;
+        using var client = new SnowflakeClient(Options(Renewed), clock, Pause);
+        for (var time = 0; time < 3; time++)
+        {
+            await client.ExecuteAsync("SELECT 1 AS \"ONE\"", default);
+        }
+
+        Assert.That(_server.Tokens.Given - before, Is.EqualTo(1), "one is used as long as it lives");
+        clock.Ahead = TimeSpan.FromMinutes(9.5);
+        await client.ExecuteAsync("SELECT 1 AS \"ONE\"", default);
+        Assert.That(_server.Tokens.Given - before, Is.EqualTo(2), "it is asked for before the old one ends");
+        _server.Tokens.Expired = 1;
+        await client.ExecuteAsync("SELECT 1 AS \"ONE\"", default);
+        Assert.That(_server.Tokens.Given - before, Is.EqualTo(3), "what is refused is asked for anew");
+    }
+
+    [TestCase("oauth_refresh_token", "invalid_grant", "authorize the client again")]
+    [TestCase("oauth_client_secret", "invalid_client", "SYSTEM$SHOW_OAUTH_CLIENT_SECRETS")]
+    public async Task A_refresh_token_or_client_that_is_refused_is_said(string setting, string code, string advice)
+    {
+        (string, object?)[] settings = [.. Renewed, (setting, "wrong-secret")];
+        using var client = Client(settings);
+        var error = (await Assert.CatchAsync<SnowflakeException>(() => client.ExecuteAsync("SELECT 1 AS \"ONE\"", default)))!;
+        var sorted = SnowflakeErrors.Sort(error, Options(settings))!;
+        Assert.That((error.Code, sorted.Kind, sorted.Setting), Is.EqualTo((code, ErrorKind.User, setting)));
+        Assert.That(sorted.Advice, Does.Contain(advice));
+        Assert.That($"{error}{sorted}", Does.Not.Contain("wrong-secret"));
+    }
+
+    [TestCase("oauth_client_id", null)]
+    [TestCase("oauth_client_secret", null)]
+    [TestCase("oauth_token_url", "elsewhere")]
+    [TestCase("oauth_refresh_token", null, "private_key")]
+    public void What_belongs_to_a_refresh_token_is_asked_for_by_name(string setting, string? value, string? named = null) => Assert.That(
+        () => Options([.. Renewed, (setting, value)]), Throws.TypeOf<UserErrorException>().With.Property("Setting").EqualTo(named ?? setting));
 
     [Test]
     public async Task A_private_key_that_is_encrypted_is_opened_by_its_passphrase()
@@ -268,10 +310,14 @@ public sealed class SnowflakeClientTests
     private const string Table = "\"ANALYTICS\".\"PUBLIC\".\"COUNTED\"";
     private const string Insert = $"INSERT INTO {Table} (\"N\") SELECT 1";
 
+    private (string, object?)[] Renewed =>
+        [("private_key", null), ("oauth_refresh_token", _server.Tokens.RefreshToken), ("oauth_client_id", _server.Tokens.ClientId), ("oauth_client_secret", _server.Tokens.ClientSecret)];
+
     private (string, object?)[] Only(string setting) => setting switch
     {
         "access_token" => [("private_key", null), ("access_token", _server.Tokens.AccessToken)],
         "oauth_token" => [("private_key", null), ("oauth_token", _server.Tokens.OauthToken)],
+        "oauth_refresh_token" => Renewed,
         _ => [],
     };
 

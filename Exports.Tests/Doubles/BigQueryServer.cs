@@ -11,40 +11,6 @@ using Microsoft.Extensions.Logging;
 
 namespace Exporter.Exports.Tests.Doubles;
 
-/// <summary>A request, before anything was done with it.</summary>
-/// <param name="Kind">token, dataset, table.get, table.insert, table.patch, table.delete, job.insert, job.get, job.cancel, rows, upload.start, upload.put or upload.status.</param>
-/// <param name="Name">The job or the table, where the address or the body says it.</param>
-/// <param name="Text">The statements of a query job.</param>
-internal sealed record BigQueryCall(string Kind, string Name, string Text);
-
-/// <summary>What becomes of a request instead of being answered.</summary>
-internal sealed record BigQueryFault
-{
-    /// <summary>The status that is answered; 0 cuts the connection.</summary>
-    public int Status { get; init; }
-
-    public string Reason { get; init; } = "backendError";
-
-    public string Message { get; init; } = "as the test says";
-
-    public string? RetryAfter { get; init; }
-
-    /// <summary>Whether what is asked for is done before.</summary>
-    public bool Executes { get; init; }
-
-    /// <summary>Not refused: the job is under way for so many looks.</summary>
-    public int? Polls { get; init; }
-
-    /// <summary>Not refused: the job fails with this.</summary>
-    public BigQueryFailure? Fails { get; init; }
-
-    /// <summary>Of a chunk so many bytes do not arrive. With no status it is answered with 308.</summary>
-    public long ShortBy { get; init; }
-
-    /// <summary>The request is held up until then.</summary>
-    public Task Waits { get; init; } = Task.CompletedTask;
-}
-
 /// <summary>
 /// BigQuery's REST API on loopback, as its reference has it: https://cloud.google.com/bigquery/docs/reference/rest. It verifies tokens, keeps the state of
 /// tables, jobs and uploads, refuses what BigQuery refuses, and really loads the files. What is not from that documentation is said where it stands.
@@ -55,7 +21,7 @@ internal sealed partial class BigQueryServer : IAsyncDisposable
     public const string Location = "europe-west3";
     private readonly WebApplication _app;
     private readonly SemaphoreSlim _one = new(1);
-    private readonly ConcurrentDictionary<string, Job> _jobs = [];
+    private readonly ConcurrentDictionary<string, BigQueryJob> _jobs = [];
 
     private BigQueryServer(WebApplication app, BigQueryTables tables) => (_app, Tables) = (app, tables);
 
@@ -346,14 +312,14 @@ internal sealed partial class BigQueryServer : IAsyncDisposable
         }
     }
 
-    private Job NewJob(JsonObject body, BigQueryFault? fault, string? path = null)
+    private BigQueryJob NewJob(JsonObject body, BigQueryFault? fault, string? path = null)
     {
         CheckJob(body);
         var id = body["jobReference"]!["jobId"]!.GetValue<string>();
-        return _jobs[id] = new Job(id, body, path) { Polls = fault?.Polls ?? 0, Failure = fault?.Fails };
+        return _jobs[id] = new BigQueryJob(id, body, path) { Polls = fault?.Polls ?? 0, Failure = fault?.Fails };
     }
 
-    private async Task<JsonObject> InsertAsync(Job job)
+    private async Task<JsonObject> InsertAsync(BigQueryJob job)
     {
         if (job.Polls == 0)
         {
@@ -366,7 +332,7 @@ internal sealed partial class BigQueryServer : IAsyncDisposable
         return resource;
     }
 
-    private async Task<JsonObject> LookAsync(Job job)
+    private async Task<JsonObject> LookAsync(BigQueryJob job)
     {
         if (job.Polls > 0 && --job.Polls == 0)
         {
@@ -376,7 +342,7 @@ internal sealed partial class BigQueryServer : IAsyncDisposable
         return job.Resource();
     }
 
-    private async Task RunAsync(Job job)
+    private async Task RunAsync(BigQueryJob job)
     {
         if (job.IsDone || job.Failure is not null)
         {
@@ -412,11 +378,11 @@ internal sealed partial class BigQueryServer : IAsyncDisposable
     }
 
     // A job is only found where it is: https://cloud.google.com/bigquery/docs/locations#specify_locations.
-    private Job Find(string id, HttpContext http) => http.Request.Query["location"] == Location && _jobs.TryGetValue(id, out var job)
+    private BigQueryJob Find(string id, HttpContext http) => http.Request.Query["location"] == Location && _jobs.TryGetValue(id, out var job)
         ? job
         : throw BigQueryFailure.Missing("Job", $"{BigQueryTables.Project}:{id}");
 
-    private JsonObject RowsOf(Job job, string page)
+    private JsonObject RowsOf(BigQueryJob job, string page)
     {
         if (job.Failure is { } failure)
         {
@@ -470,50 +436,4 @@ internal sealed partial class BigQueryServer : IAsyncDisposable
 
     [GeneratedRegex("^[A-Za-z0-9_-]{1,1024}$")]
     private static partial Regex JobId();
-
-    private sealed class Job(string id, JsonObject body, string? path)
-    {
-        public JsonObject Body => body;
-
-        public string? Path => path;
-
-        public int Polls { get; set; }
-
-        public bool IsDone { get; set; }
-
-        public BigQueryFailure? Failure { get; set; }
-
-        public int LoadedRows { get; set; }
-
-        public IReadOnlyList<string> Columns { get; set; } = [];
-
-        public IReadOnlyList<IReadOnlyList<string?>> Rows { get; set; } = [];
-
-        public void Cancel()
-        {
-            if (!IsDone)
-            {
-                (Failure, Polls, IsDone) = (new BigQueryFailure(200, "stopped", "Job execution was cancelled: User requested cancellation"), 0, true);
-            }
-        }
-
-        public JsonObject Resource()
-        {
-            var status = new JsonObject { ["state"] = IsDone ? "DONE" : "RUNNING" };
-            if (IsDone && Failure is { } failure)
-            {
-                (status["errorResult"], status["errors"]) = (failure.Proto(), new JsonArray(failure.Proto()));
-            }
-
-            return new JsonObject
-            {
-                ["kind"] = "bigquery#job",
-                ["id"] = $"{BigQueryTables.Project}:{Location}.{id}",
-                ["jobReference"] = new JsonObject { ["projectId"] = BigQueryTables.Project, ["jobId"] = id, ["location"] = Location },
-                ["configuration"] = body["configuration"]!.DeepClone(),
-                ["status"] = status,
-                ["statistics"] = new JsonObject { ["load"] = new JsonObject { ["outputRows"] = LoadedRows.ToString(CultureInfo.InvariantCulture) } },
-            };
-        }
-    }
 }

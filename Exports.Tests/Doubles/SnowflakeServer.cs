@@ -97,6 +97,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
         var server = new SnowflakeServer(builder.Build(), s3, await SnowflakeTables.OpenAsync(s3), await s3.CreateBucketAsync());
         server.Tables.Stages[$"{SnowflakeTables.Database}.{SnowflakeTables.Schema}.EXPORTS"] = $"s3://{server.Bucket}/staged/";
         server.Tables.Integrations.Add("S3_READER");
+        server._app.MapPost("/oauth/token-request", server.Tokens.GiveAsync);
         server._app.MapPost("/api/v2/statements", server.SubmitAsync);
         server._app.MapGet("/api/v2/statements/{handle}", server.LookAsync);
         server._app.MapPost("/api/v2/statements/{handle}/cancel", server.CancelAsync);

@@ -20,7 +20,17 @@ internal sealed class SnowflakeTokens(string account, string user) : IDisposable
 
     public string AccessToken { get; } = "pat-" + Convert.ToHexString(RandomNumberGenerator.GetBytes(16));
 
-    public string OauthToken { get; } = "oauth-" + Convert.ToHexString(RandomNumberGenerator.GetBytes(16));
+    /// <summary>By which access tokens are given; null when it was revoked.</summary>
+    public string? RefreshToken { get; set; } = "refresh-" + Convert.ToHexString(RandomNumberGenerator.GetBytes(16));
+
+    public string ClientId { get; } = "client+id=";
+
+    public string ClientSecret { get; } = "se/cr:et+" + Convert.ToHexString(RandomNumberGenerator.GetBytes(16));
+
+    /// <summary>How many access tokens were given.</summary>
+    public int Given { get; private set; }
+
+    public string OauthToken { get; private set; } = "oauth-" + Convert.ToHexString(RandomNumberGenerator.GetBytes(16));
 
     /// <summary>Of the next tokens so many are said to be expired, whatever they are.</summary>
     public int Expired { get; set; }
@@ -51,7 +61,28 @@ internal sealed class SnowflakeTokens(string account, string user) : IDisposable
         };
     }
 
+    /// <summary>https://docs.snowflake.com/en/user-guide/oauth-custom: the client by Basic authentication, the grant as a form; a token lives 10 minutes.</summary>
+    public async Task GiveAsync(HttpContext http)
+    {
+        var basic = http.Request.Headers.Authorization.ToString().Split(' ');
+        var client = basic is ["Basic", var encoded] ? Encoding.UTF8.GetString(Convert.FromBase64String(encoded)).Split(':') : [];
+        var form = await http.Request.ReadFormAsync();
+        var (status, answer) = client is not [var id, var secret] || Uri.UnescapeDataString(id) != ClientId || Uri.UnescapeDataString(secret) != ClientSecret
+            ? (401, (object)new { error = "invalid_client", message = "The client secret supplied for a confidential client is invalid." })
+            : form["grant_type"] != "refresh_token" || form["refresh_token"] != RefreshToken || RefreshToken is null
+                ? (400, new { error = "invalid_grant", message = "Invalid refresh token." })
+                : (200, new { access_token = NextToken(), token_type = "Bearer", expires_in = 600, username = user, scope = "session:role:LOADER" });
+        http.Response.StatusCode = status;
+        await http.Response.WriteAsJsonAsync(answer);
+    }
+
     public void Dispose() => _key.Dispose();
+
+    private string NextToken()
+    {
+        Given++;
+        return OauthToken = "oauth-" + Convert.ToHexString(RandomNumberGenerator.GetBytes(16));
+    }
 
     private string? JwtProblem(string token)
     {

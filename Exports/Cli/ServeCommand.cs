@@ -91,7 +91,7 @@ internal static class ServeCommand
         }
 
         builder.Services.AddHealthChecks().AddWorkflowEngine();
-        builder.Services.AddOpenTelemetry().WithMetrics(metrics => metrics
+        builder.Services.AddOpenTelemetry().ConfigureResource(Telemetry.Name).WithMetrics(metrics => metrics
             .AddMeter(Telemetry.Source, DestinationMetrics.MeterName, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel")
             .AddPrometheusExporter());
         var app = builder.Build();

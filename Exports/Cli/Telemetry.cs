@@ -28,15 +28,18 @@ internal static class Telemetry
 
         builder.Configuration.AddInMemoryCollection(variables);
         builder.Services.AddOpenTelemetry()
-            .ConfigureResource(resource =>
-            {
-                if (!variables.ContainsKey("OTEL_SERVICE_NAME"))
-                {
-                    resource.AddService("exporter");
-                }
-            })
+            .ConfigureResource(Name)
             .WithMetrics(metrics => metrics.AddMeter(Source, DestinationMetrics.MeterName))
             .WithTracing(traces => traces.AddSource(Source))
             .UseOtlpExporter();
+    }
+
+    /// <summary>The name of this service, unless the standard variable has one.</summary>
+    public static void Name(ResourceBuilder resource)
+    {
+        if (string.IsNullOrEmpty(Environment.GetEnvironmentVariable("OTEL_SERVICE_NAME")))
+        {
+            resource.AddService("exporter");
+        }
     }
 }

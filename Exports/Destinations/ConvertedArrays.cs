@@ -12,6 +12,35 @@ internal static class ConvertedArrays
 {
     private static readonly JsonWriterOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
 
+    /// <summary>Microseconds, in UTC.</summary>
+    public static TimestampType Instant { get; } = new(TimeUnit.Microsecond, "UTC");
+
+    /// <summary>Numbers as signed ones of 16 bits.</summary>
+    public static Int16Array Shorts<T>(PrimitiveArray<T> values)
+        where T : struct, System.Numerics.INumberBase<T>
+    {
+        var shorts = new Int16Array.Builder().Reserve(values.Length);
+        for (var row = 0; row < values.Length; row++)
+        {
+            shorts.Append(values.IsNull(row) ? null : short.CreateChecked(values.Values[row]));
+        }
+
+        return shorts.Build();
+    }
+
+    /// <summary>Numbers as signed ones of 32 bits.</summary>
+    public static Int32Array Integers<T>(PrimitiveArray<T> values)
+        where T : struct, System.Numerics.INumberBase<T>
+    {
+        var integers = new Int32Array.Builder().Reserve(values.Length);
+        for (var row = 0; row < values.Length; row++)
+        {
+            integers.Append(values.IsNull(row) ? null : int.CreateChecked(values.Values[row]));
+        }
+
+        return integers.Build();
+    }
+
     /// <summary>Numbers as signed ones of 64 bits.</summary>
     public static Int64Array Longs<T>(PrimitiveArray<T> values)
         where T : struct, System.Numerics.INumberBase<T> => Longs(values.Length, row => long.CreateChecked(values.Values[row]), values.IsNull);
@@ -34,6 +63,25 @@ internal static class ConvertedArrays
 
         return longs.Build();
     }
+
+    /// <summary>Instants in microseconds; what is finer is cut off, towards the past.</summary>
+    public static TimestampArray Microseconds(TimestampArray array, TimeUnit unit)
+    {
+        var longs = Longs(
+            array.Length,
+            row => unit switch
+            {
+                TimeUnit.Second => array.Values[row] * 1_000_000,
+                TimeUnit.Millisecond => array.Values[row] * 1_000,
+                TimeUnit.Microsecond => array.Values[row],
+                _ => (long)Math.Floor(array.Values[row] / 1_000m),
+            },
+            array.IsNull);
+        return new TimestampArray(new ArrayData(Instant, longs.Length, longs.NullCount, longs.Offset, longs.Data.Buffers));
+    }
+
+    /// <summary>The same bytes, which no longer say that they are text.</summary>
+    public static BinaryArray Bytes(IArrowArray texts) => new(new ArrayData(BinaryType.Default, texts.Length, texts.NullCount, texts.Offset, texts.Data.Buffers));
 
     /// <summary>Unsigned numbers of 64 bits as decimals of 20 digits.</summary>
     public static Decimal128Array Decimals(UInt64Array array)

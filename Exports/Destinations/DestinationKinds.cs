@@ -2,6 +2,7 @@ using Exporter.Exports.Destinations.AzureBlob;
 using Exporter.Exports.Destinations.BigQuery;
 using Exporter.Exports.Destinations.Files;
 using Exporter.Exports.Destinations.Postgres;
+using Exporter.Exports.Destinations.Redshift;
 using Exporter.Exports.Destinations.S3;
 using Exporter.Exports.Destinations.Snowflake;
 using Exporter.Exports.Destinations.Webhook;
@@ -20,6 +21,7 @@ public static class DestinationKinds
         AzureBlobOptions.Kind,
         PostgresOptions.Kind,
         SnowflakeOptions.Kind,
+        RedshiftOptions.Kind,
         BigQueryOptions.Kind,
         WebhookOptions.Kind,
     ];

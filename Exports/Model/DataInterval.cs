@@ -43,7 +43,7 @@ public sealed record DataInterval
     {
         (null, null) => null,
         ({ } from, { } to) => Between(from, to),
-        _ => throw new UserErrorException("start", "Only one of start and end is given.", "Give both, or none for the last interval that has ended."),
+        _ => throw new UserErrorException("start", "Only one of start and end is given.", "Give both (--start and --end), or none for the last interval that has ended."),
     };
 
     /// <summary>As it stands in object keys: only letters, digits and dashes, sorted by time.</summary>

@@ -19,6 +19,9 @@ internal sealed class BigQueryCommitter(IBigQueryClient client, BigQueryCommits 
     // A transaction changes 100 tables at most and reads each slice's: https://cloud.google.com/bigquery/docs/transactions#limitations.
     private const int Most = 20;
 
+    // Of a megabyte that a query may have: https://cloud.google.com/bigquery/quotas#query_jobs.
+    private const int LongestQuery = 900_000;
+
     private readonly CancellationTokenSource _closing = new();
     private readonly Lock _lock = new();
     private readonly List<WaitingSlice> _waiting = [];
@@ -81,10 +84,18 @@ internal sealed class BigQueryCommitter(IBigQueryClient client, BigQueryCommits 
 
     private async Task CommitAsync(List<WaitingSlice> group)
     {
+        var sql = group[0].Statements.Bring([.. group.Select(slice => slice.Slice)]);
+        if (sql.Length > LongestQuery && group.Count > 1)
+        {
+            await CommitAsync(group[..(group.Count / 2)]).ConfigureAwait(false);
+            await CommitAsync(group[(group.Count / 2)..]).ConfigureAwait(false);
+            return;
+        }
+
         try
         {
             var job = group.Count == 1 ? group[0].Job : "exporter_" + BigQueryName.Hash(string.Join('\n', group.Select(slice => slice.Slice.Claim.Id)));
-            await client.QueryAsync(job + "_commit", group[0].Statements.Bring([.. group.Select(slice => slice.Slice)]), _closing.Token).ConfigureAwait(false);
+            await client.QueryAsync(job + "_commit", sql, _closing.Token).ConfigureAwait(false);
             group.ForEach(slice => slice.Done.TrySetResult());
         }
         catch (OperationCanceledException error)

@@ -6,7 +6,7 @@ using Exporter.Exports.Model;
 namespace Exporter.Exports.Destinations.Snowflake;
 
 /// <summary>Does in small, step by step, what an export does to bucket and table, and takes it back.</summary>
-internal sealed class SnowflakeCheck(SnowflakeDestination destination, SnowflakeOptions options, ISnowflakeClient client, StagedFiles files, FormatOptions format)
+internal sealed class SnowflakeCheck(SnowflakeDestination destination, SnowflakeOptions options, ISnowflakeClient client, SnowflakeFiles bucket, FormatOptions format)
 {
     private const string Value = "naïve 東京";
 
@@ -17,7 +17,7 @@ internal sealed class SnowflakeCheck(SnowflakeDestination destination, Snowflake
 
     private string Table => options.InSchema($"_EXPORTER_CHECK_{_id:N}".ToUpperInvariant());
 
-    private string Key => files.CheckKey(_id);
+    private string Key => bucket.Files.CheckKey(_id);
 
     public IAsyncEnumerable<CheckResult> RunAsync(CancellationToken cancellationToken) => DestinationCheck.RunAsync(
         destination,
@@ -45,7 +45,7 @@ internal sealed class SnowflakeCheck(SnowflakeDestination destination, Snowflake
     private async Task<string> WriteAsync(CancellationToken cancellationToken)
     {
         var schema = new Schema([new Field("VALUE", StringType.Default, nullable: true)], null);
-        var file = files.Open(format, schema, Nothing, Key);
+        var file = bucket.Files.Open(format, schema, Nothing, Key);
         await using (file.ConfigureAwait(false))
         {
             using var batch = new RecordBatch(schema, [new StringArray.Builder().Append(Value).Build()], 1);
@@ -54,9 +54,9 @@ internal sealed class SnowflakeCheck(SnowflakeDestination destination, Snowflake
             _staged = true;
         }
 
-        var from = await files.CopyFromAsync(client, Key, cancellationToken).ConfigureAwait(false);
+        var from = await bucket.Stage.CopyFromAsync(client, Key, cancellationToken).ConfigureAwait(false);
         await client.ExecuteAsync($"COPY INTO {Table} {from}", cancellationToken).ConfigureAwait(false);
-        return $"A file was staged in {files.Place} and copied from there.";
+        return $"A file was staged in {bucket.Files.Place} and copied from there.";
     }
 
     private async Task<string> ReadAsync(CancellationToken cancellationToken)
@@ -83,7 +83,7 @@ internal sealed class SnowflakeCheck(SnowflakeDestination destination, Snowflake
 
         if (_staged)
         {
-            await files.RemoveAsync(Key, cancellationToken).ConfigureAwait(false);
+            await bucket.Files.RemoveAsync(Key, cancellationToken).ConfigureAwait(false);
             _staged = false;
         }
     }

@@ -35,7 +35,6 @@ internal sealed class SnowflakeClient : ISnowflakeClient
     public SnowflakeClient(SnowflakeOptions options, TimeProvider time, TimeSpan? pause = null)
     {
         (_options, _time, _pause) = (options, time, pause ?? TimeSpan.FromMilliseconds(200));
-        _credentials = new SnowflakeCredentials(options, time);
         _http = new HttpClient(new SocketsHttpHandler
         {
             AllowAutoRedirect = false,
@@ -48,6 +47,7 @@ internal sealed class SnowflakeClient : ISnowflakeClient
             BaseAddress = options.Url,
             Timeout = Timeout.InfiniteTimeSpan,
         };
+        _credentials = new SnowflakeCredentials(options, _http, time);
     }
 
     public Task<SnowflakeResult> ExecuteAsync(string statement, CancellationToken cancellationToken) => RunAsync([statement], null, cancellationToken);
@@ -132,7 +132,7 @@ internal sealed class SnowflakeClient : ISnowflakeClient
         using var limit = new CancellationTokenSource(CancelLimit, _time);
         try
         {
-            using var request = Request(HttpMethod.Post, $"api/v2/statements/{Uri.EscapeDataString(handle)}/cancel", null);
+            using var request = await RequestAsync(HttpMethod.Post, $"api/v2/statements/{Uri.EscapeDataString(handle)}/cancel", null, limit.Token).ConfigureAwait(false);
             using var answer = await _http.SendAsync(request, limit.Token).ConfigureAwait(false);
         }
         catch (Exception)
@@ -200,6 +200,11 @@ internal sealed class SnowflakeClient : ISnowflakeClient
                     error = Refused(answer);
                 }
             }
+            catch (SnowflakeException refused)
+            {
+                // No access token was given.
+                error = refused;
+            }
             catch (Exception lost) when (!cancellationToken.IsCancellationRequested && lost is HttpRequestException or IOException or OperationCanceledException or JsonException)
             {
                 error = new SnowflakeException(Scrub(What(lost)), lost);
@@ -227,16 +232,22 @@ internal sealed class SnowflakeClient : ISnowflakeClient
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(Silence);
-        using var request = Request(method, url, body);
+        using var request = await RequestAsync(method, url, body, limit.Token).ConfigureAwait(false);
         using var answer = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, limit.Token).ConfigureAwait(false);
+        if ((int)answer.StatusCode == 401)
+        {
+            _credentials.Forget(request.Headers.Authorization!.Parameter!);
+        }
+
         var content = await answer.Content.ReadAsByteArrayAsync(limit.Token).ConfigureAwait(false);
         return new Answer((int)answer.StatusCode, Document(answer, content), RetryAfter.Of(answer.Headers.RetryAfter, _time));
     }
 
-    private HttpRequestMessage Request(HttpMethod method, string url, byte[]? body)
+    private async Task<HttpRequestMessage> RequestAsync(HttpMethod method, string url, byte[]? body, CancellationToken cancellationToken)
     {
+        var token = await _credentials.TokenAsync(cancellationToken).ConfigureAwait(false);
         var request = new HttpRequestMessage(method, url);
-        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", _credentials.Token());
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
         request.Headers.Add("X-Snowflake-Authorization-Token-Type", _credentials.TokenType);
         request.Headers.Accept.ParseAdd("application/json");
         request.Headers.UserAgent.ParseAdd("exporter/1.0");

@@ -16,8 +16,13 @@ internal sealed class SnowflakeCredentials : IDisposable
     private readonly string _user;
     private readonly string _token;
     private readonly TimeProvider _time;
+    private readonly OauthRenewal? _renewal;
 
-    public SnowflakeCredentials(SnowflakeOptions options, TimeProvider time)
+    /// <summary>Reads the key.</summary>
+    /// <param name="options">The account and who asks.</param>
+    /// <param name="http">For asking for access tokens.</param>
+    /// <param name="time">The clock.</param>
+    public SnowflakeCredentials(SnowflakeOptions options, HttpClient http, TimeProvider time)
     {
         (_account, _user, _time) = (AccountOf(options.Account), options.User.ToUpperInvariant(), time);
         _token = options.AccessToken ?? options.OauthToken ?? "";
@@ -26,6 +31,7 @@ internal sealed class SnowflakeCredentials : IDisposable
             _key = Import(pem, options.PrivateKeyPassphrase);
         }
 
+        _renewal = options.OauthRefreshToken is null ? null : new OauthRenewal(options, http, time);
         TokenType = _key is not null ? "KEYPAIR_JWT" : options.AccessToken is not null ? "PROGRAMMATIC_ACCESS_TOKEN" : "OAUTH";
     }
 
@@ -36,27 +42,40 @@ internal sealed class SnowflakeCredentials : IDisposable
     /// The bearer token of one request. Of a key pair it is made anew each time: one that comes more than 60 s after it was issued may be
     /// refused (394302), and signing takes a millisecond.
     /// </summary>
-    public string Token()
+    public async ValueTask<string> TokenAsync(CancellationToken cancellationToken)
     {
-        if (_key is null)
+        if (_renewal is not null)
         {
-            return _token;
+            return await _renewal.TokenAsync(cancellationToken).ConfigureAwait(false);
         }
+
+        return _key is null ? _token : Signed(_key);
+    }
+
+    /// <summary>A token was refused: another is asked for, where that can be.</summary>
+    public void Forget(string token) => _renewal?.Forget(token);
+
+    public void Dispose()
+    {
+        _key?.Dispose();
+        _renewal?.Dispose();
+    }
+
+    private string Signed(RSA key)
+    {
 
         var issued = _time.GetUtcNow();
         var claims = new SortedDictionary<string, object>
         {
-            ["iss"] = $"{_account}.{_user}.{Fingerprint(_key)}",
+            ["iss"] = $"{_account}.{_user}.{Fingerprint(key)}",
             ["sub"] = $"{_account}.{_user}",
             ["iat"] = issued.ToUnixTimeSeconds(),
             ["exp"] = (issued + Life).ToUnixTimeSeconds(),
         };
         var signed = $"{Encode("{\"alg\":\"RS256\",\"typ\":\"JWT\"}"u8)}.{Encode(JsonSerializer.SerializeToUtf8Bytes(claims))}";
-        var signature = _key.SignData(Encoding.ASCII.GetBytes(signed), HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
+        var signature = key.SignData(Encoding.ASCII.GetBytes(signed), HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
         return $"{signed}.{Encode(signature)}";
     }
-
-    public void Dispose() => _key?.Dispose();
 
     /// <summary>As DESC USER shows it: RSA_PUBLIC_KEY_FP.</summary>
     internal static string Fingerprint(RSA key) => "SHA256:" + Convert.ToBase64String(SHA256.HashData(key.ExportSubjectPublicKeyInfo()));

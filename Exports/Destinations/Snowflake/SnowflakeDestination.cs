@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using Apache.Arrow;
 using Exporter.Exports.Destinations.S3;
+using Exporter.Exports.Destinations.Staging;
 using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Destinations.Snowflake;
@@ -15,6 +16,7 @@ internal sealed class SnowflakeDestination : IDestination
     private readonly SnowflakeOptions _options;
     private readonly FormatOptions _format;
     private readonly StagedFiles _files;
+    private readonly SnowflakeStage _stage;
     private readonly ISnowflakeClient _client;
     private readonly SnowflakeCommits _commits;
     private readonly SemaphoreSlim _one = new(1);
@@ -33,14 +35,14 @@ internal sealed class SnowflakeDestination : IDestination
     {
         (_options, _commits) = (options, new SnowflakeCommits(options));
         _format = format.Format == FileFormat.Parquet ? format : new FormatOptions();
-        _files = new StagedFiles(options, stage);
+        (_files, _stage) = (new StagedFiles(stage), new SnowflakeStage(options, stage));
         _client = client ?? new SnowflakeClient(options, TimeProvider.System);
     }
 
     public bool TakesSourceTypes => true;
 
     public IAsyncEnumerable<CheckResult> CheckAsync(CancellationToken cancellationToken) =>
-        new SnowflakeCheck(this, _options, _client, _files, _format).RunAsync(cancellationToken);
+        new SnowflakeCheck(this, _options, _client, new SnowflakeFiles(_files, _stage), _format).RunAsync(cancellationToken);
 
     public async Task<CommittedSlice?> ResumeSliceAsync(SliceAddress address, CancellationToken cancellationToken)
     {
@@ -61,7 +63,7 @@ internal sealed class SnowflakeDestination : IDestination
         var claim = _claimed.TryRemove(address, out var claimed) ? claimed : await ClaimAsync(address, cancellationToken).ConfigureAwait(false);
         target.CheckReplaces(claim.Before);
         await _files.RemoveAsync(address, cancellationToken).ConfigureAwait(false);
-        return new SnowflakeSliceSink(new SnowflakeSlice(_options, target, address, claim, columns, schema), _client, _files, _commits, _format);
+        return new SnowflakeSliceSink(new SnowflakeSlice(_options, target, address, claim, columns, schema), _client, new SnowflakeFiles(_files, _stage), _commits, _format);
     }
 
     public async Task FinishAsync(RunManifest manifest, CancellationToken cancellationToken)
@@ -91,6 +93,7 @@ internal sealed class SnowflakeDestination : IDestination
     public ValueTask DisposeAsync()
     {
         _files.Dispose();
+        _stage.Dispose();
         _client.Dispose();
         _one.Dispose();
         return ValueTask.CompletedTask;

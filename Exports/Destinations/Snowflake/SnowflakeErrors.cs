@@ -48,11 +48,13 @@ internal static partial class SnowflakeErrors
     };
 
     private static ExportError Token(SnowflakeException error, SnowflakeOptions options) => User(
-        options.CredentialSetting,
+        error.Code is "invalid_client" or "unauthorized_client" ? SnowflakeOptions.ClientSecretSetting : options.CredentialSetting,
         $"{options.Place} does not know {options.User} by this {(options.PrivateKey is not null ? "key" : "token")}: {error.Message}",
         error.Code switch
         {
             "390318" or "390303" when options.OauthToken is not null => "The token has expired or is no longer valid: give a new one.",
+            "invalid_grant" => "The refresh token has ended or was revoked: let the user authorize the client again, and give the new one.",
+            "invalid_client" or "unauthorized_client" => "Give the id and the secret of the client, as SYSTEM$SHOW_OAUTH_CLIENT_SECRETS shows them.",
             "394300" => "Give the user's LOGIN_NAME, as DESCRIBE USER shows it.",
             "394302" or "394303" => "Set this machine's clock.",
             "394307" => "Give the account whose URL is called.",
@@ -112,7 +114,7 @@ internal static partial class SnowflakeErrors
     private static string ReadSetting(SnowflakeOptions options) => options.Stage is not null ? SnowflakeOptions.StageSetting
         : options.StorageIntegration is not null ? SnowflakeOptions.IntegrationSetting
         : options.CopyAccessKey is not null ? SnowflakeOptions.CopyKeySetting
-        : SnowflakeOptions.StagePrefix + S3.S3Options.AccessKeySetting;
+        : Staging.StageSettings.Prefix + S3.S3Options.AccessKeySetting;
 
     private static ExportError User(string setting, string message, string advice) => new(ErrorKind.User, message, setting, advice);
 

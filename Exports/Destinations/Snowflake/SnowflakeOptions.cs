@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Serialization;
-using Exporter.Exports.Destinations.S3;
+using Exporter.Exports.Destinations.Staging;
 using Exporter.Exports.Model;
 
 namespace Exporter.Exports.Destinations.Snowflake;
@@ -14,6 +14,10 @@ internal sealed record SnowflakeOptions
     public const string PassphraseSetting = "private_key_passphrase";
     public const string AccessTokenSetting = "access_token";
     public const string OauthTokenSetting = "oauth_token";
+    public const string RefreshTokenSetting = "oauth_refresh_token";
+    public const string ClientIdSetting = "oauth_client_id";
+    public const string ClientSecretSetting = "oauth_client_secret";
+    public const string TokenUrlSetting = "oauth_token_url";
     public const string HostSetting = "host";
     public const string RoleSetting = "role";
     public const string WarehouseSetting = "warehouse";
@@ -32,16 +36,10 @@ internal sealed record SnowflakeOptions
     public const string CopyKeySetting = "copy_access_key";
     public const string CopySecretSetting = "copy_secret_key";
 
-    /// <summary>What the settings of the bucket begin with; behind it they are those of the kind s3.</summary>
-    public const string StagePrefix = "stage_";
-
     /// <summary>The column that says which commit brought a row.</summary>
     public const string DefaultProvenance = "_exporter_commit";
 
     private const string ExportPlace = "{export}";
-
-    // Those of S3 that mean nothing for files that are read once and removed.
-    private static readonly HashSet<string> NotStaged = [S3Options.StorageClassSetting, S3Options.ConditionalSetting];
 
     public static DestinationKind Kind { get; } = new()
     {
@@ -51,10 +49,14 @@ internal sealed record SnowflakeOptions
         [
             new(AccountSetting, SettingType.Text, "The account's identifier, such as MYORG-MYACCOUNT.") { Required = true, Place = true },
             new(UserSetting, SettingType.Text, "The user's login name.") { Required = true },
-            new(PrivateKeySetting, SettingType.Text, "The user's RSA private key in PEM. Give it, access_token or oauth_token.") { Secret = true, Asked = true },
+            new(PrivateKeySetting, SettingType.Text, "The user's RSA private key in PEM. Give it, access_token, oauth_refresh_token or oauth_token.") { Secret = true, Asked = true },
             new(PassphraseSetting, SettingType.Text, "What the private key is encrypted with. Default nothing.") { Secret = true },
             new(AccessTokenSetting, SettingType.Text, "A programmatic access token of the user.") { Secret = true },
             new(OauthTokenSetting, SettingType.Text, "An OAuth access token of the user; it is not renewed.") { Secret = true },
+            new(RefreshTokenSetting, SettingType.Text, "An OAuth refresh token of the user, by which access tokens are renewed; it must be one that can be used again.") { Secret = true },
+            new(ClientIdSetting, SettingType.Text, "With oauth_refresh_token: the client's id."),
+            new(ClientSecretSetting, SettingType.Text, "With oauth_refresh_token: the client's secret.") { Secret = true },
+            new(TokenUrlSetting, SettingType.Text, "With oauth_refresh_token: where access tokens are asked for. Default Snowflake's own, /oauth/token-request of the account."),
             new(WarehouseSetting, SettingType.Text, "The warehouse that loads and merges.") { Required = true },
             new(DatabaseSetting, SettingType.Text, "The database; it must be there. Names are read as in SQL: in capitals, unless they stand in double quotes.") { Required = true, Place = true },
             new(SchemaSetting, SettingType.Text, "The schema of the table, and of the exporter's own tables; it must be there. Default PUBLIC.") { Place = true },
@@ -70,17 +72,14 @@ internal sealed record SnowflakeOptions
             new(IntegrationSetting, SettingType.Text, "A storage integration with which Snowflake reads the bucket. Default none."),
             new(CopyKeySetting, SettingType.Text, "Without stage and integration: the access key with which Snowflake reads the bucket. Default stage_access_key.") { Secret = true },
             new(CopySecretSetting, SettingType.Text, "Its secret. Default stage_secret_key.") { Secret = true },
-            .. S3Options.Kind.Settings.Where(setting => !NotStaged.Contains(setting.Name)).Select(setting => setting with
-            {
-                Name = StagePrefix + setting.Name, Description = "Of the bucket for staged files. " + setting.Description, Place = false,
-            }),
+            .. StageSettings.All(isRequired: true),
             new(HostSetting, SettingType.Text, "The URL of the account. Default https://ACCOUNT.snowflakecomputing.com."),
             new(TimeoutSetting, SettingType.Number, "Seconds that a statement may take. Default 3600; from 1 to 86400."),
         ],
         Open = (destination, format) =>
         {
             var options = DestinationOptions.Read<SnowflakeOptions>(destination).Validate();
-            return new SnowflakeDestination(options, StageOf(destination), format);
+            return new SnowflakeDestination(options, StageSettings.Read(destination), format);
         },
     };
 
@@ -95,6 +94,14 @@ internal sealed record SnowflakeOptions
     public string? AccessToken { get; init; }
 
     public string? OauthToken { get; init; }
+
+    public string? OauthRefreshToken { get; init; }
+
+    public string? OauthClientId { get; init; }
+
+    public string? OauthClientSecret { get; init; }
+
+    public string? OauthTokenUrl { get; init; }
 
     public string? Host { get; init; }
 
@@ -169,17 +176,21 @@ internal sealed record SnowflakeOptions
     [JsonIgnore]
     public Uri Url => new(Host ?? $"https://{Account.Replace('_', '-').ToLowerInvariant()}.snowflakecomputing.com");
 
+    /// <summary>Where access tokens are asked for.</summary>
+    [JsonIgnore]
+    public Uri TokenUrl => OauthTokenUrl is null ? new(Url, "oauth/token-request") : new(OauthTokenUrl);
+
     /// <summary>The account, for messages.</summary>
     [JsonIgnore]
     public string Place => $"Snowflake's account {Account}";
 
     /// <summary>The setting that says who asks.</summary>
     [JsonIgnore]
-    public string CredentialSetting => PrivateKey is not null ? PrivateKeySetting : AccessToken is not null ? AccessTokenSetting : OauthTokenSetting;
+    public string CredentialSetting => PrivateKey is not null ? PrivateKeySetting : AccessToken is not null ? AccessTokenSetting : OauthRefreshToken is not null ? RefreshTokenSetting : OauthTokenSetting;
 
     /// <summary>What must never be shown.</summary>
     [JsonIgnore]
-    public IEnumerable<string> Secrets => new[] { PrivateKey, PrivateKeyPassphrase, AccessToken, OauthToken, CopyAccessKey, CopySecretKey, StageAccessKey, StageSecretKey }
+    public IEnumerable<string> Secrets => new[] { PrivateKey, PrivateKeyPassphrase, AccessToken, OauthToken, OauthRefreshToken, OauthClientSecret, CopyAccessKey, CopySecretKey, StageAccessKey, StageSecretKey }
         .OfType<string>().Where(secret => secret.Length > 0);
 
     /// <summary>A column as the table has it.</summary>
@@ -222,39 +233,31 @@ internal sealed record SnowflakeOptions
         return ValidateMode();
     }
 
-    // Its settings are S3's, and so are what they may be; a message names them as they are named here.
-    private static S3Options StageOf(Destination destination)
-    {
-        var staged = new Destination
-        {
-            Name = destination.Name,
-            Kind = "s3",
-            Settings = new([.. destination.Settings.Where(setting => IsStage(setting.Key)).Select(setting => KeyValuePair.Create(setting.Key[StagePrefix.Length..], setting.Value?.DeepClone()))]),
-            Secrets = destination.Secrets.Where(secret => IsStage(secret.Key)).ToDictionary(secret => secret.Key[StagePrefix.Length..], secret => secret.Value),
-        };
-        try
-        {
-            return DestinationOptions.Read<S3Options>(staged).Validate();
-        }
-        catch (UserErrorException error)
-        {
-            throw new UserErrorException(StagePrefix + error.Setting, error.Problem, error.Advice, error);
-        }
-
-        static bool IsStage(string name) => name.StartsWith(StagePrefix, StringComparison.Ordinal);
-    }
-
     private void CheckCredentials()
     {
-        var given = new[] { (PrivateKeySetting, PrivateKey), (AccessTokenSetting, AccessToken), (OauthTokenSetting, OauthToken) }.Where(pair => !string.IsNullOrWhiteSpace(pair.Item2)).ToList();
+        var given = new[] { (PrivateKeySetting, PrivateKey), (AccessTokenSetting, AccessToken), (OauthTokenSetting, OauthToken), (RefreshTokenSetting, OauthRefreshToken) }.Where(pair => !string.IsNullOrWhiteSpace(pair.Item2)).ToList();
         if (given.Count == 0)
         {
-            throw new UserErrorException(PrivateKeySetting, "Nothing says to Snowflake who asks.", $"Give {PrivateKeySetting}, {AccessTokenSetting} or {OauthTokenSetting}.");
+            throw new UserErrorException(PrivateKeySetting, "Nothing says to Snowflake who asks.", $"Give {PrivateKeySetting}, {AccessTokenSetting}, {RefreshTokenSetting} or {OauthTokenSetting}.");
         }
 
         if (given.Count > 1)
         {
             throw new UserErrorException(given[1].Item1, $"{given[0].Item1} and {given[1].Item1} are both given.", "Give one of them.");
+        }
+
+        foreach (var (setting, value) in new[] { (ClientIdSetting, OauthClientId), (ClientSecretSetting, OauthClientSecret) })
+        {
+            if (string.IsNullOrWhiteSpace(value) == OauthRefreshToken is not null)
+            {
+                throw new UserErrorException(
+                    setting, OauthRefreshToken is null ? $"{setting} is only for {RefreshTokenSetting}." : $"{setting} is missing.", $"Give {RefreshTokenSetting}, {ClientIdSetting} and {ClientSecretSetting}, or none of them.");
+            }
+        }
+
+        if (OauthTokenUrl is not null && !(Uri.TryCreate(OauthTokenUrl, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https"))
+        {
+            throw new UserErrorException(TokenUrlSetting, $"\"{OauthTokenUrl}\" is no URL.", "Begin it with https://.");
         }
 
         if (PrivateKeyPassphrase is not null && PrivateKey is null)

@@ -13,12 +13,12 @@ internal sealed record SnowflakeSlice(
 /// ever among its rows; they are removed when they are no longer needed.
 /// </summary>
 internal sealed class SnowflakeSliceSink(
-    SnowflakeSlice slice, ISnowflakeClient client, StagedFiles files, SnowflakeCommits commits, FormatOptions format) : ISliceSink
+    SnowflakeSlice slice, ISnowflakeClient client, SnowflakeFiles bucket, SnowflakeCommits commits, FormatOptions format) : ISliceSink
 {
     private static readonly TimeSpan ReleaseLimit = TimeSpan.FromSeconds(10);
 
     private readonly StagedColumns _staged = new(slice.Columns, slice.Schema, slice.Options.IsMerge);
-    private readonly string _key = files.Key(slice.Address, slice.Claim.Id);
+    private readonly string _key = bucket.Files.Key(slice.Address, slice.Claim.Id);
     private readonly string _stage = slice.Options.InSchema(SnowflakeStatements.StageOf(slice.Address.Export, slice.Address.Interval, slice.Claim.Id));
     private ISliceSink? _file;
     private long _rows;
@@ -40,7 +40,7 @@ internal sealed class SnowflakeSliceSink(
             return;
         }
 
-        _file ??= files.Open(format, _staged.Schema, slice.Address, _key);
+        _file ??= bucket.Files.Open(format, _staged.Schema, slice.Address, _key);
         await _file.WriteAsync(_staged.Convert(batch), cancellationToken).ConfigureAwait(false);
         _rows += batch.Length;
     }
@@ -81,7 +81,7 @@ internal sealed class SnowflakeSliceSink(
     {
         _isStaged = true;
         await client.ExecuteAsync(Statements.CreateStage(), cancellationToken).ConfigureAwait(false);
-        var copy = $"COPY INTO {_stage} {await files.CopyFromAsync(client, _key, cancellationToken).ConfigureAwait(false)}";
+        var copy = $"COPY INTO {_stage} {await bucket.Stage.CopyFromAsync(client, _key, cancellationToken).ConfigureAwait(false)}";
         await client.ExecuteAsync(copy, cancellationToken).ConfigureAwait(false);
     }
 
@@ -139,7 +139,7 @@ internal sealed class SnowflakeSliceSink(
 
             if (_file is not null)
             {
-                await files.RemoveAsync(_key, limit.Token).ConfigureAwait(false);
+                await bucket.Files.RemoveAsync(_key, limit.Token).ConfigureAwait(false);
             }
         }
         catch (Exception)

@@ -58,8 +58,7 @@ internal sealed class StagedColumns
         (Decimal128Type, "VARCHAR") => (StringType.Default, array => ConvertedArrays.Texts(array, row => ((Decimal128Array)array).GetString(row))),
         (TimestampType, _) => (Int64Type.Default, array => new Int64Array(new ArrayData(
             Int64Type.Default, array.Length, array.NullCount, array.Offset, array.Data.Buffers))),
-        (StringType, "BINARY") => (BinaryType.Default, array => new BinaryArray(new ArrayData(
-            BinaryType.Default, array.Length, array.NullCount, array.Offset, array.Data.Buffers))),
+        (StringType, "BINARY") => (BinaryType.Default, array => ConvertedArrays.Bytes(array)),
         (ListType or StructType or MapType, _) => (StringType.Default, array => ConvertedArrays.JsonTexts(array, column.Name)),
         _ => (arrow, null),
     };
