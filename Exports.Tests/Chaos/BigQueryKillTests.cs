@@ -8,6 +8,8 @@ using Exporter.Exports.Tests.Doubles;
 namespace Exporter.Exports.Tests.Chaos;
 
 /// <summary>Workers die and freeze in the middle of an export to BigQuery's double; then SQL counts the rows in the tables that it loaded.</summary>
+[Parallelizable(ParallelScope.All)]
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 public sealed class BigQueryKillTests
 {
     private const int Rows = 4_000;

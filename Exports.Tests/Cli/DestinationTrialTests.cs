@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using Azure.Storage.Sas;
 using Exporter.Exports.Testing;
 using Exporter.Exports.Tests.Destinations;
 using Npgsql;
@@ -20,6 +21,7 @@ internal sealed class DestinationTrialTests
     private WebhookServer _hook = null!;
     private TcpListener _silent = null!;
     private string _bucket = "";
+    private string _closed = "";
     private string _container = "";
 
     private NpgsqlConnectionStringBuilder Postgres => new(_servers.Postgres);
@@ -31,6 +33,16 @@ internal sealed class DestinationTrialTests
         _ = (await _servers.Cli.RunAsync("migrate")).Answer;
         _s3 = await TestServers.S3Async();
         _bucket = await _s3.CreateBucketAsync();
+        _closed = await _s3.CreateBucketAsync();
+        using (var client = _s3.CreateClient())
+        {
+            await client.PutBucketPolicyAsync(new()
+            {
+                BucketName = _closed,
+                Policy = $$"""{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": ["arn:aws:s3:::{{_closed}}/*"]}]}""",
+            });
+        }
+
         _amazon = await S3Recorder.StartAsync();
         _amazon.Answer = _ => (400, "Content-Type: application/xml", "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region 'us-east-1' is wrong; expecting 'eu-central-1'</Message><Region>eu-central-1</Region></Error>");
         _azurite = await TestServers.AzuriteAsync();
@@ -54,12 +66,14 @@ internal sealed class DestinationTrialTests
     [TestCase("s3 d --bucket {bucket} --endpoint {s3} {keys}", "Setting: access_key.", "testsecret", "nobody")]
     [TestCase("s3 d --bucket {bucket} --endpoint {s3} {keys}", "Setting: secret_key.", "wrong")]
     [TestCase("s3 d --bucket nowhere --endpoint {s3} {keys}", "There is no bucket nowhere at {s3}. Setting: bucket.", "testsecret")]
+    [TestCase("s3 d --bucket {closed} --endpoint {s3} {keys}", "The access key may not do this in bucket {closed}", "testsecret")]
     [TestCase("s3 d --bucket {bucket} --endpoint {amazon} {keys}", "Setting: region.", "testsecret")]
     [TestCase("s3 d --bucket {bucket} --endpoint http://127.0.0.1:9 {keys}", "http://127.0.0.1:9 cannot be reached: Connection refused", "testsecret")]
     [TestCase("s3 d --bucket {bucket} --endpoint http://127.0.0.1:{silent} --timeout-seconds 1 {keys}", "http://127.0.0.1:{silent} did not answer in time.", "testsecret")]
     [TestCase("s3 d --bucket {bucket} --endpoint {hook} --timeout-seconds 1 {keys}", "Setting: endpoint.", "testsecret")]
     [TestCase("azure-blob d --container {container} {azure} --endpoint {azurite}", "Setting: account_key.", "d3Jvbmc=")]
     [TestCase("azure-blob d --container nowhere {azure} --endpoint {azurite}", "There is no container nowhere at {azurite}. Setting: container.", "{account_key}")]
+    [TestCase("azure-blob d --container {container} --account {account} --sas-token-env TRIAL_SECRET --endpoint {azurite}", "Setting: sas_token. Allow to read, add, create, write, delete and list", "{signature}")]
     [TestCase("azure-blob d --container {container} {azure} --endpoint http://127.0.0.1:{silent} --timeout-seconds 1", "http://127.0.0.1:{silent} did not answer in time.", "{account_key}")]
     [TestCase("postgres d {postgres} --port {port} --database {database}", "refuses the password of {user}. Setting: password.", "wrong")]
     [TestCase("postgres d {postgres} --port {port} --database nowhere", "There is no database nowhere at {host}:{port}. Setting: database.", "{password}")]
@@ -179,11 +193,17 @@ internal sealed class DestinationTrialTests
         }
     }
 
+    private string ReadingSignature() => _azurite.Client().GetBlobContainerClient(_container)
+        .GenerateSasUri(BlobContainerSasPermissions.Read | BlobContainerSasPermissions.List, TimeProvider.System.GetUtcNow().AddDays(1)).Query;
+
     private string Filled(string text) => text
         .Replace("{keys}", "--access-key-env TRIAL_KEY --secret-key-env TRIAL_SECRET", StringComparison.Ordinal)
         .Replace("{azure}", $"--account {LocalAzurite.Account} --account-key-env TRIAL_SECRET", StringComparison.Ordinal)
         .Replace("{postgres}", "--host {host} --username {user} --ssl-mode disable --password-env TRIAL_SECRET", StringComparison.Ordinal)
         .Replace("{host}", Postgres.Host, StringComparison.Ordinal)
+        .Replace("{closed}", _closed, StringComparison.Ordinal)
+        .Replace("{account}", LocalAzurite.Account, StringComparison.Ordinal)
+        .Replace("{signature}", ReadingSignature(), StringComparison.Ordinal)
         .Replace("{user}", Postgres.Username, StringComparison.Ordinal)
         .Replace("{password}", Postgres.Password, StringComparison.Ordinal)
         .Replace("{database}", Postgres.Database, StringComparison.Ordinal)

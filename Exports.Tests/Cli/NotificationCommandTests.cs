@@ -5,6 +5,7 @@ using Exporter.Exports.Tests.Notifications;
 namespace Exporter.Exports.Tests.Cli;
 
 /// <summary>Targets as an operator makes, tries and deletes them, with a real receiver and a real mail server.</summary>
+[Parallelizable(ParallelScope.Self)]
 internal sealed class NotificationCommandTests
 {
     private readonly string _secret = WebhookServer.NewSecret();

@@ -218,8 +218,9 @@ public sealed class SnowflakeClientTests
         _server.Fault = _ => new SnowflakeFault { Polls = 100_000 };
         using var client = Client();
         using var cancelled = new CancellationTokenSource();
+        var before = _server.Looks;
         var running = client.ExecuteAsync(Insert, cancelled.Token);
-        await Eventually.TrueAsync(() => Task.FromResult(!_server.Calls.IsEmpty), "it is under way");
+        await Eventually.TrueAsync(() => Task.FromResult(_server.Looks > before), "it is under way, and its handle is known");
         await cancelled.CancelAsync();
         Assert.That(async () => await running, Throws.InstanceOf<OperationCanceledException>());
         await Eventually.TrueAsync(() => Task.FromResult(!_server.Cancelled.IsEmpty), "it is cancelled");

@@ -52,6 +52,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
     private readonly ConcurrentDictionary<string, Execution> _statements = new();
     private readonly ConcurrentDictionary<string, string> _succeeded = new();
     private int _calls;
+    private int _looks;
 
     private SnowflakeServer(WebApplication app, LocalS3 s3, SnowflakeTables tables, string bucket) => (_app, _s3, Tables, Bucket) = (app, s3, tables, bucket);
 
@@ -74,6 +75,9 @@ internal sealed class SnowflakeServer : IAsyncDisposable
 
     /// <summary>Every request that was let in, in the order in which they came.</summary>
     public ConcurrentQueue<SnowflakeCall> Calls { get; } = [];
+
+    /// <summary>How often somebody has looked how far a statement is: he knows its handle.</summary>
+    public int Looks => _looks;
 
     /// <summary>Handles of statements that were cancelled.</summary>
     public ConcurrentQueue<string> Cancelled { get; } = [];
@@ -247,6 +251,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
 
     private async Task LookAsync(HttpContext http, string handle)
     {
+        Interlocked.Increment(ref _looks);
         if (await IsRefusedAsync(http))
         {
             return;
