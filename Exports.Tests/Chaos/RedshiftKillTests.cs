@@ -12,7 +12,7 @@ public sealed class RedshiftKillTests : WarehouseKillTests
     // At COPY the server finds its client gone; a transaction that has come whole is done whole.
     [TestCase("COPY", false)]
     [TestCase("SET commit_id", true)]
-    public Task Every_row_is_in_Redshift_once_after_a_worker_was_killed_in_the_midst_of(string statement, bool executed) => KillAsync(statement, 2, executed);
+    public Task Every_row_is_in_Redshift_once_after_a_worker_was_killed_in_the_midst_of(string statement, bool executed) => KillAsync((statement, 2, executed));
 
     [Test]
     public Task A_worker_frozen_before_its_commit_that_wakes_after_another_has_finished_adds_no_row() => FreezeAsync("COPY", 3);
@@ -25,11 +25,11 @@ public sealed class RedshiftKillTests : WarehouseKillTests
 
     protected override Task StopAsync() => _target.DisposeAsync().AsTask();
 
-    protected override void AtStatement(string statement, int time, bool executed, Func<Task> act)
+    protected override void AtStatement(string statement, int time, StatementFate fate, Func<Task> act)
     {
         var left = time;
         _target.Fault = call => call.Text.Contains(statement, StringComparison.Ordinal) && Interlocked.Decrement(ref left) == 0
-            ? new RedshiftFault { Cut = executed ? RedshiftCut.Client : RedshiftCut.None, Waits = act() }
+            ? new RedshiftFault { Cut = fate == StatementFate.Executed ? RedshiftCut.Client : RedshiftCut.None, Waits = act() }
             : null;
     }
 

@@ -11,7 +11,7 @@ public sealed class SnowflakeKillTests : WarehouseKillTests
 
     [TestCase("COPY", false)]
     [TestCase("COMMITTED_IN", true)]
-    public Task Every_row_is_in_Snowflake_once_after_a_worker_was_killed_in_the_midst_of(string statement, bool executed) => KillAsync(statement, 2, executed);
+    public Task Every_row_is_in_Snowflake_once_after_a_worker_was_killed_in_the_midst_of(string statement, bool executed) => KillAsync((statement, 2, executed));
 
     [Test]
     public Task A_worker_frozen_in_mid_commit_that_wakes_after_another_has_finished_adds_no_row() => FreezeAsync("COPY", 3);
@@ -24,11 +24,11 @@ public sealed class SnowflakeKillTests : WarehouseKillTests
 
     protected override Task StopAsync() => _target.DisposeAsync().AsTask();
 
-    protected override void AtStatement(string statement, int time, bool executed, Func<Task> act)
+    protected override void AtStatement(string statement, int time, StatementFate fate, Func<Task> act)
     {
         var left = time;
         _target.Fault = call => call.Text.Contains(statement, StringComparison.Ordinal) && Interlocked.Decrement(ref left) == 0
-            ? new SnowflakeFault { Executes = executed, Polls = executed ? null : 0, Waits = act() }
+            ? new SnowflakeFault { Executes = fate == StatementFate.Executed, Polls = fate == StatementFate.Executed ? null : 0, Waits = act() }
             : null;
     }
 

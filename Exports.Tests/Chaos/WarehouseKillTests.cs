@@ -29,9 +29,9 @@ public abstract class WarehouseKillTests
     /// <summary>Does something when a statement with this text has come so many times.</summary>
     /// <param name="statement">A part of it.</param>
     /// <param name="time">How many times.</param>
-    /// <param name="executed">Whether it is executed though its sender is gone.</param>
+    /// <param name="fate">What becomes of it.</param>
     /// <param name="act">What is done before.</param>
-    protected abstract void AtStatement(string statement, int time, bool executed, Func<Task> act);
+    protected abstract void AtStatement(string statement, int time, StatementFate fate, Func<Task> act);
 
     /// <summary>Rows in the table events.</summary>
     protected abstract Task<long> CountAsync();
@@ -63,21 +63,24 @@ public abstract class WarehouseKillTests
         await _database.DisposeAsync();
     }
 
-    /// <summary>A worker is killed at a statement, and another ends the run.</summary>
-    protected async Task KillAsync(string statement, int time, bool executed)
+    /// <summary>A worker is killed at a statement, the next one at another, and so on; then one ends the run.</summary>
+    protected async Task KillAsync(params (string Statement, int Time, bool Executed)[] deaths)
     {
-        ChaosProcess? doomed = null;
-        var killed = new TaskCompletionSource();
-        AtStatement(statement, time, executed, async () =>
-        {
-            await doomed!.SignalAsync("KILL");
-            killed.SetResult();
-        });
         var runId = await StartRunAsync();
-        doomed = StartWorker();
-        await killed.Task.WaitAsync(TimeSpan.FromSeconds(60));
-        await doomed.ExitAsync();
-        await doomed.DisposeAsync();
+        foreach (var (statement, time, executed) in deaths)
+        {
+            ChaosProcess? doomed = null;
+            var killed = new TaskCompletionSource();
+            AtStatement(statement, time, executed ? StatementFate.Executed : StatementFate.Lost, async () =>
+            {
+                await doomed!.SignalAsync("KILL");
+                killed.SetResult();
+            });
+            doomed = StartWorker();
+            await killed.Task.WaitAsync(TimeSpan.FromSeconds(60));
+            await doomed.ExitAsync();
+            await doomed.DisposeAsync();
+        }
 
         await using var heir = StartWorker();
         await ExpectEveryRowOnceAsync(runId);
@@ -88,7 +91,7 @@ public abstract class WarehouseKillTests
     {
         var frozen = new TaskCompletionSource();
         ChaosProcess? zombie = null;
-        AtStatement(statement, time, executed: false, async () =>
+        AtStatement(statement, time, StatementFate.Answered, async () =>
         {
             await zombie!.SignalAsync("STOP");
             frozen.SetResult();
@@ -151,4 +154,17 @@ public abstract class WarehouseKillTests
         Assert.That(await _database.ScalarAsync<long>("select count(*) from exports.slices"), Is.GreaterThan(4), "many slices, or nothing is shown");
         Assert.That(await LeftAsync(), Is.Empty);
     }
+}
+
+/// <summary>What becomes of a statement at which something is done to its sender.</summary>
+public enum StatementFate
+{
+    /// <summary>It goes with its sender, as far as the double can tell that it is gone.</summary>
+    Lost,
+
+    /// <summary>It is executed, and nobody hears of it.</summary>
+    Executed,
+
+    /// <summary>It is executed and answered, late.</summary>
+    Answered,
 }

@@ -16,39 +16,13 @@ internal static class BigQuerySql
     public static string Type(string type) => Types[type];
 
     /// <summary>Statements, cut at semicolons that stand in no text and no name.</summary>
-    public static IReadOnlyList<string> Split(string sql)
-    {
-        var statements = new List<string>();
-        var from = 0;
-        foreach (var (at, piece) in Positions(sql))
-        {
-            if (piece is { Kind: 'p', Text: ";" })
-            {
-                statements.Add(sql[from..at].Trim());
-                from = at + 1;
-            }
-        }
-
-        statements.Add(sql[from..].Trim());
-        return [.. statements.Where(statement => statement.Length > 0)];
-    }
+    public static IReadOnlyList<string> Split(string sql) => SqlPiece.Split(sql, Positions(sql));
 
     /// <summary>The pieces, without blanks.</summary>
     public static IReadOnlyList<SqlPiece> Pieces(string sql) => [.. Positions(sql).Select(pair => pair.Piece)];
 
     /// <summary>Tables that a statement names.</summary>
-    public static IEnumerable<(string Project, string Dataset, string Table)> Tables(string sql)
-    {
-        var pieces = Pieces(sql);
-        for (var at = 0; at + 4 < pieces.Count; at++)
-        {
-            if (pieces[at].Kind == 'q' && pieces[at + 1].Text == "." && pieces[at + 2].Kind == 'q' && pieces[at + 3].Text == "." && pieces[at + 4].Kind == 'q')
-            {
-                yield return (pieces[at].Text, pieces[at + 2].Text, pieces[at + 4].Text);
-                at += 4;
-            }
-        }
-    }
+    public static IEnumerable<(string Project, string Dataset, string Table)> Tables(string sql) => SqlPiece.Paths(Pieces(sql));
 
     /// <summary>A statement in DuckDB's words.</summary>
     public static string Translate(string sql)

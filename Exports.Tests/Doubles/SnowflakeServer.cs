@@ -12,30 +12,6 @@ using Microsoft.Extensions.Logging;
 
 namespace Exporter.Exports.Tests.Doubles;
 
-/// <summary>A request to submit statements, before anything was done with it.</summary>
-internal sealed record SnowflakeCall(string Text, int Number, bool IsRetry);
-
-/// <summary>What becomes of a request instead of being answered.</summary>
-internal sealed record SnowflakeFault
-{
-    /// <summary>The status that is answered; 0 cuts the connection.</summary>
-    public int Status { get; init; }
-
-    public string? RetryAfter { get; init; }
-
-    /// <summary>Whether the statements are executed before.</summary>
-    public bool Executes { get; init; }
-
-    /// <summary>Not refused: 202, and so many looks until it is executed.</summary>
-    public int? Polls { get; init; }
-
-    /// <summary>What looks are answered with meanwhile. Default 202.</summary>
-    public int PollStatus { get; init; } = 202;
-
-    /// <summary>The statements are held up until then.</summary>
-    public Task Waits { get; init; } = Task.CompletedTask;
-}
-
 /// <summary>
 /// Snowflake's SQL API on loopback, as its reference has it: https://docs.snowflake.com/en/developer-guide/sql-api/reference. It verifies tokens and
 /// headers, keeps the state of every statement, refuses what that API refuses, and really loads the files. What is not from that
@@ -49,7 +25,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
     private readonly WebApplication _app;
     private readonly LocalS3 _s3;
     private readonly SemaphoreSlim _one = new(1);
-    private readonly ConcurrentDictionary<string, Execution> _statements = new();
+    private readonly ConcurrentDictionary<string, SnowflakeExecution> _statements = new();
     private readonly ConcurrentDictionary<string, string> _succeeded = new();
     private int _calls;
     private int _looks;
@@ -229,7 +205,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
 
         // Only of what has succeeded it is known; without retry=true it is a new request.
         var handle = retry && !ForgetsRequests && _succeeded.TryGetValue(requestId, out var known) ? known : Guid.NewGuid().ToString();
-        var execution = _statements.GetOrAdd(handle, _ => new Execution(handle, requestId, body) { Polls = fault?.Polls ?? 0, PollStatus = fault?.PollStatus ?? 202 });
+        var execution = _statements.GetOrAdd(handle, _ => new SnowflakeExecution(handle, requestId, body) { Polls = fault?.Polls ?? 0, PollStatus = fault?.PollStatus ?? 202 });
         if (fault is { Polls: not null } or { Executes: true })
         {
             await fault.Waits;
@@ -287,7 +263,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
         }
     }
 
-    private async Task RunAsync(Execution execution)
+    private async Task RunAsync(SnowflakeExecution execution)
     {
         await _one.WaitAsync();
         try
@@ -310,7 +286,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
         }
     }
 
-    private async Task<SnowflakeAnswer> ExecuteAsync(Execution execution)
+    private async Task<SnowflakeAnswer> ExecuteAsync(SnowflakeExecution execution)
     {
         var body = execution.Body;
         if (body["role"]?.GetValue<string>() is { } role && !Roles.Contains(role))
@@ -332,7 +308,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
             : await SeveralAsync(statements, execution, warehouse);
     }
 
-    private async Task<SnowflakeAnswer> SeveralAsync(IReadOnlyList<string> statements, Execution execution, string? warehouse)
+    private async Task<SnowflakeAnswer> SeveralAsync(IReadOnlyList<string> statements, SnowflakeExecution execution, string? warehouse)
     {
         var open = false;
         await BeforeTransaction();
@@ -340,7 +316,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
         {
             foreach (var statement in statements)
             {
-                var child = new Execution(Guid.NewGuid().ToString(), execution.RequestId, execution.Body);
+                var child = new SnowflakeExecution(Guid.NewGuid().ToString(), execution.RequestId, execution.Body);
                 try
                 {
                     child.Answer = await OneAsync(statement, execution, warehouse, several: true);
@@ -367,7 +343,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
         return new SnowflakeAnswer(["multiple statement execution"], [["Multiple statements executed successfully."]]);
     }
 
-    private Task<SnowflakeAnswer> OneAsync(string statement, Execution execution, string? warehouse, bool several)
+    private Task<SnowflakeAnswer> OneAsync(string statement, SnowflakeExecution execution, string? warehouse, bool several)
     {
         var word = SnowflakeSql.Pieces(statement)[0].Text.ToUpperInvariant();
         if (word is "PUT" or "GET" || (!several && word is "BEGIN" or "COMMIT" or "ROLLBACK" or "USE" or "SET" or "ALTER SESSION"))
@@ -414,7 +390,7 @@ internal sealed class SnowflakeServer : IAsyncDisposable
         return status > 0;
     }
 
-    private Task AnswerAsync(HttpContext http, Execution execution, int partition) => execution switch
+    private Task AnswerAsync(HttpContext http, SnowflakeExecution execution, int partition) => execution switch
     {
         { Failure: { Code: "000630" } late } => AnswerAsync(http, 408, SnowflakeAnswers.Failure(execution.Handle, late.Code, late.SqlState, late.Message)),
         { Failure: { } failure } => AnswerAsync(http, 422, SnowflakeAnswers.Failure(execution.Handle, failure.Code, failure.SqlState, failure.Message)),
@@ -446,24 +422,5 @@ internal sealed class SnowflakeServer : IAsyncDisposable
     {
         http.Response.StatusCode = status;
         return http.Response.WriteAsJsonAsync(body);
-    }
-
-    private sealed class Execution(string handle, string requestId, JsonObject body)
-    {
-        public string Handle => handle;
-
-        public string RequestId => requestId;
-
-        public JsonObject Body => body;
-
-        public int Polls { get; set; }
-
-        public int PollStatus { get; set; } = 202;
-
-        public SnowflakeAnswer? Answer { get; set; }
-
-        public SnowflakeFailure? Failure { get; set; }
-
-        public List<string> Children { get; } = [];
     }
 }

@@ -3,11 +3,6 @@ using System.Text.RegularExpressions;
 
 namespace Exporter.Exports.Tests.Doubles;
 
-/// <summary>A piece of SQL.</summary>
-/// <param name="Kind">A letter: w word or number, s text, q name in quotes, p anything else.</param>
-/// <param name="Text">As it stands there; of texts and names what they mean.</param>
-internal sealed record SqlPiece(char Kind, string Text);
-
 /// <summary>Snowflake's SQL as far as the exporter sends it: cut into statements, and said in DuckDB's words. Pure.</summary>
 internal static partial class SnowflakeSql
 {
@@ -18,39 +13,13 @@ internal static partial class SnowflakeSql
     };
 
     /// <summary>Statements, cut at semicolons that stand in no text and no name.</summary>
-    public static IReadOnlyList<string> Split(string sql)
-    {
-        var statements = new List<string>();
-        var from = 0;
-        foreach (var (at, piece) in Positions(sql))
-        {
-            if (piece is { Kind: 'p', Text: ";" })
-            {
-                statements.Add(sql[from..at].Trim());
-                from = at + 1;
-            }
-        }
-
-        statements.Add(sql[from..].Trim());
-        return [.. statements.Where(statement => statement.Length > 0)];
-    }
+    public static IReadOnlyList<string> Split(string sql) => SqlPiece.Split(sql, Positions(sql));
 
     /// <summary>The pieces, without blanks.</summary>
     public static IReadOnlyList<SqlPiece> Pieces(string sql) => [.. Positions(sql).Select(pair => pair.Piece)];
 
     /// <summary>Names with database and schema that a statement has.</summary>
-    public static IEnumerable<(string Database, string Schema, string Name)> Paths(string sql)
-    {
-        var pieces = Pieces(sql);
-        for (var at = 0; at + 4 < pieces.Count; at++)
-        {
-            if (pieces[at].Kind == 'q' && pieces[at + 1].Text == "." && pieces[at + 2].Kind == 'q' && pieces[at + 3].Text == "." && pieces[at + 4].Kind == 'q')
-            {
-                yield return (pieces[at].Text, pieces[at + 2].Text, pieces[at + 4].Text);
-                at += 4;
-            }
-        }
-    }
+    public static IEnumerable<(string Database, string Schema, string Name)> Paths(string sql) => SqlPiece.Paths(Pieces(sql));
 
     /// <summary>A statement in DuckDB's words.</summary>
     public static string Translate(string sql)

@@ -1,4 +1,4 @@
-using System.Security.Cryptography;
+using Exporter.Exports.Destinations.Webhook;
 using Exporter.Exports.Model;
 using Exporter.Exports.Notifications;
 using static Exporter.Exports.Api.ApiParameters;
@@ -76,7 +76,7 @@ internal static class NotificationRoutes
             await request.Exports.GetAsync(export, cancellationToken).ConfigureAwait(false);
         }
 
-        var secret = order.Url is null ? null : order.Secret ?? $"whsec_{Convert.ToBase64String(RandomNumberGenerator.GetBytes(32))}";
+        var secret = order.Url is null ? null : order.Secret ?? WebhookSignature.NewSecret();
         var created = await request.Notifications.CreateAsync(
             new NotificationTarget { Name = order.Name, Url = order.Url, Secret = secret, Email = order.Email, Events = order.Events, BatchExports = order.BatchExports },
             request.Actor,

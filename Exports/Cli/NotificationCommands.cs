@@ -1,7 +1,7 @@
 using System.CommandLine;
-using System.Security.Cryptography;
 using Exporter.Exports.Configuration;
 using Exporter.Exports.Destinations;
+using Exporter.Exports.Destinations.Webhook;
 using Exporter.Exports.Model;
 using Exporter.Exports.Notifications;
 
@@ -55,7 +55,7 @@ internal static class NotificationCommands
                 {
                     var address = parse.GetValue(url) ?? Read("url", parse.GetValue(urlFile), parse.GetValue(urlVariable));
                     var given = Read("secret", parse.GetValue(secretFile), parse.GetValue(secretVariable));
-                    var secret = address is null ? null : given ?? $"whsec_{Convert.ToBase64String(RandomNumberGenerator.GetBytes(32))}";
+                    var secret = address is null ? null : given ?? WebhookSignature.NewSecret();
                     var chosen = (parse.GetValue(exports) ?? []).Distinct(StringComparer.Ordinal).ToArray();
                     foreach (var export in chosen)
                     {

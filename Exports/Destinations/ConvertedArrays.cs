@@ -41,6 +41,19 @@ internal static class ConvertedArrays
         return integers.Build();
     }
 
+    /// <summary>The signed type that holds every number of one that warehouses do not have, and how it becomes that; any other stays as it is.</summary>
+    public static (IArrowType Type, Func<IArrowArray, IArrowArray>? Convert) Wider(IArrowType type) => type switch
+    {
+        Int8Type => (Int64Type.Default, array => Longs((Int8Array)array)),
+        Int16Type => (Int64Type.Default, array => Longs((Int16Array)array)),
+        UInt8Type => (Int64Type.Default, array => Longs((UInt8Array)array)),
+        UInt16Type => (Int64Type.Default, array => Longs((UInt16Array)array)),
+        UInt32Type => (Int64Type.Default, array => Longs((UInt32Array)array)),
+        UInt64Type => (new Decimal128Type(20, 0), array => Decimals((UInt64Array)array)),
+        HalfFloatType => (FloatType.Default, array => Floats((HalfFloatArray)array)),
+        _ => (type, null),
+    };
+
     /// <summary>Numbers as signed ones of 64 bits.</summary>
     public static Int64Array Longs<T>(PrimitiveArray<T> values)
         where T : struct, System.Numerics.INumberBase<T> => Longs(values.Length, row => long.CreateChecked(values.Values[row]), values.IsNull);
@@ -67,17 +80,16 @@ internal static class ConvertedArrays
     /// <summary>Instants in microseconds; what is finer is cut off, towards the past.</summary>
     public static TimestampArray Microseconds(TimestampArray array, TimeUnit unit)
     {
-        var longs = Longs(
+        var values = unit == TimeUnit.Microsecond ? array.Data : Longs(
             array.Length,
             row => unit switch
             {
-                TimeUnit.Second => array.Values[row] * 1_000_000,
-                TimeUnit.Millisecond => array.Values[row] * 1_000,
-                TimeUnit.Microsecond => array.Values[row],
-                _ => (long)Math.Floor(array.Values[row] / 1_000m),
+                TimeUnit.Second => checked(array.Values[row] * 1_000_000),
+                TimeUnit.Millisecond => checked(array.Values[row] * 1_000),
+                _ => (array.Values[row] - ((array.Values[row] % 1_000 + 1_000) % 1_000)) / 1_000,
             },
-            array.IsNull);
-        return new TimestampArray(new ArrayData(Instant, longs.Length, longs.NullCount, longs.Offset, longs.Data.Buffers));
+            array.IsNull).Data;
+        return new TimestampArray(new ArrayData(Instant, values.Length, values.NullCount, values.Offset, values.Buffers));
     }
 
     /// <summary>The same bytes, which no longer say that they are text.</summary>

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Exporter.Engine.Payloads;
@@ -171,12 +170,9 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec, 
     private void CheckStorable(Destination destination)
     {
         destination.Validate();
-        if (destination.Secrets.Count > 0 && !codec.Encrypts)
+        if (destination.Secrets.Count > 0)
         {
-            throw new UserErrorException(
-                "encryption_key",
-                $"Destination \"{destination.Name}\" has secrets and there is no key to encrypt them with.",
-                "Set EXPORTER_ENCRYPTION_KEY; `exporter keys generate` prints a new one.");
+            StoredSecrets.DemandKey(codec, $"Destination \"{destination.Name}\"");
         }
     }
 
@@ -213,21 +209,8 @@ public sealed class DestinationStore(NpgsqlDataSource data, PayloadCodec codec, 
         SecretNames = destination.Secrets.Keys.Order(StringComparer.Ordinal).ToArray(),
     };
 
-    private Dictionary<string, string> Decrypt(DestinationRow row)
-    {
-        try
-        {
-            return codec.Read<Dictionary<string, string>>(row.Secrets!, Place(row.Id));
-        }
-        catch (CryptographicException error)
-        {
-            throw new UserErrorException(
-                "encryption_key",
-                $"The secrets of destination \"{row.Name}\" cannot be decrypted.",
-                "Set EXPORTER_ENCRYPTION_KEY to the key that they were encrypted with; older keys follow the first one, separated by commas.",
-                error);
-        }
-    }
+    private Dictionary<string, string> Decrypt(DestinationRow row) =>
+        StoredSecrets.Read<Dictionary<string, string>>(codec, row.Secrets!, Place(row.Id), $"destination \"{row.Name}\"");
 
     private sealed class DestinationRow
     {

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using System.Text.Json;
 using Exporter.Engine.Payloads;
 using Exporter.Exports.Destinations;
@@ -23,10 +22,9 @@ internal sealed class NotificationStore(NpgsqlDataSource data, PayloadCodec code
     public Task<NotificationTargetView> CreateAsync(NotificationTarget target, string actor, CancellationToken cancellationToken = default)
     {
         target.Validate();
-        if (target.Url is not null && !codec.Encrypts)
+        if (target.Url is not null)
         {
-            throw new UserErrorException(
-                "encryption_key", $"{target.Name} has secrets and there is no key to encrypt them with.", "Set EXPORTER_ENCRYPTION_KEY; `exporter keys generate` prints a new one.");
+            StoredSecrets.DemandKey(codec, target.Name);
         }
 
         return _database.InTransactionAsync(
@@ -170,21 +168,8 @@ internal sealed class NotificationStore(NpgsqlDataSource data, PayloadCodec code
         };
     }
 
-    private TargetSecrets Decrypt(TargetRow row)
-    {
-        try
-        {
-            return codec.Read<TargetSecrets>(row.Secrets!, Place(row.TargetId));
-        }
-        catch (CryptographicException error)
-        {
-            throw new UserErrorException(
-                "encryption_key",
-                $"The secrets of notification target \"{row.Name}\" cannot be decrypted.",
-                "Set EXPORTER_ENCRYPTION_KEY to the key that they were encrypted with; older keys follow the first one, separated by commas.",
-                error);
-        }
-    }
+    private TargetSecrets Decrypt(TargetRow row) =>
+        StoredSecrets.Read<TargetSecrets>(codec, row.Secrets!, Place(row.TargetId), $"notification target \"{row.Name}\"");
 
     private sealed record TargetSecrets(string Url, string Secret);
 

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Globalization;
 using Apache.Arrow;
 using Exporter.Exports.Model;
 
@@ -70,7 +69,7 @@ internal sealed class BigQueryDestination : IDestination
         var (target, commits, _) = await TableAsync(manifest.Export, cancellationToken).ConfigureAwait(false);
         var found = await commits.FindAsync(_client, manifest, cancellationToken).ConfigureAwait(false);
         var there = found.Where(row => row.Commit is not null).ToDictionary(row => row.Slice);
-        Compare(target, manifest, there);
+        CommittedRows.Compare(manifest, slice => there.GetValueOrDefault(slice)?.Commit?.Rows, target.Text, BigQueryCommits.NameOf(target.TableName));
 
         // Claims that died, and slices that this run has not. Newer claims are of somebody who has a slice open.
         var slices = manifest.Slices.Select(slice => slice.Slice).ToHashSet();
@@ -107,23 +106,6 @@ internal sealed class BigQueryDestination : IDestination
 
         _client.Dispose();
         _one.Dispose();
-    }
-
-    private static void Compare(BigQueryTarget target, RunManifest manifest, Dictionary<int, BigQueryClaimRow> found)
-    {
-        foreach (var slice in manifest.Slices)
-        {
-            var commit = found.GetValueOrDefault(slice.Slice)?.Commit;
-            if (commit is null || commit.Rows != slice.Rows)
-            {
-                var now = commit is null ? "is not there" : string.Create(CultureInfo.InvariantCulture, $"has {commit.Rows} rows");
-                var commits = BigQueryCommits.NameOf(target.TableName);
-                throw new UserErrorException(
-                    BigQueryOptions.TableSetting,
-                    string.Create(CultureInfo.InvariantCulture, $"Slice {slice.Slice} was committed with {slice.Rows} rows to {target.Text}, and by {commits} it {now}."),
-                    $"See that nothing else writes to {commits}, then export the interval again.");
-            }
-        }
     }
 
     // One instance serves one run, so one table; a check has none.

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
 using Google.Apis.Auth.OAuth2.Responses;
@@ -53,20 +52,7 @@ internal sealed class BigQueryHttp : IDisposable
     {
         (_options, _time, Pause) = (options, time, pause);
         _credentials = new BigQueryCredentials(options, time);
-
-        // HttpClient would follow a 308 that has a Location.
-        _http = new HttpClient(new SocketsHttpHandler
-        {
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            AutomaticDecompression = DecompressionMethods.GZip,
-            ConnectTimeout = TimeSpan.FromSeconds(15),
-            PooledConnectionLifetime = TimeSpan.FromMinutes(5),
-        })
-        {
-            BaseAddress = options.Url,
-            Timeout = Timeout.InfiniteTimeSpan,
-        };
+        _http = RestClient.New(options.Url);
     }
 
     /// <summary>The first pause before a repeat.</summary>

@@ -213,38 +213,20 @@ internal sealed partial record BigQueryOptions
 
     private BigQueryOptions ValidateMode()
     {
-        if (Mode is not ("append" or "merge"))
-        {
-            throw new UserErrorException(ModeSetting, $"There is no mode \"{Mode}\".", "Use append or merge.");
-        }
-
+        _ = MergeMode.Check(Mode, Key, Version, DeleteColumn);
         if (!IsMerge)
         {
-            foreach (var (setting, value) in new[] { (KeySetting, Key), (VersionSetting, Version), (DeleteSetting, DeleteColumn) })
-            {
-                if (!string.IsNullOrEmpty(value))
-                {
-                    throw new UserErrorException(setting, $"{setting} is only for mode merge.", "Set mode to merge, or leave it out.");
-                }
-            }
-
             return ProvenanceColumn.Length == 0 || BigQueryName.ProblemOfColumn(ProvenanceColumn) is not { } problem
                 ? this
                 : throw new UserErrorException(ProvenanceSetting, $"\"{ProvenanceColumn}\" cannot be the name of a column in BigQuery: {problem}.", "Give it another name.");
         }
 
-        if (KeyColumns.Count == 0)
+        MergeMode.CheckKey(KeyColumns, StringComparer.OrdinalIgnoreCase);
+        return this with
         {
-            throw new UserErrorException(KeySetting, "Mode merge has no key.", "Name the columns that together identify a row, separated by commas.");
-        }
-
-        return KeyColumns.Distinct(StringComparer.OrdinalIgnoreCase).Count() < KeyColumns.Count
-            ? throw new UserErrorException(KeySetting, "The key names a column twice.", "Name each column once.")
-            : this with
-            {
-                Version = string.IsNullOrEmpty(Version) ? null : Version,
-                DeleteColumn = string.IsNullOrEmpty(DeleteColumn) ? null : DeleteColumn,
-            };
+            Version = string.IsNullOrEmpty(Version) ? null : Version,
+            DeleteColumn = string.IsNullOrEmpty(DeleteColumn) ? null : DeleteColumn,
+        };
     }
 
     // https://cloud.google.com/resource-manager/docs/creating-managing-projects; old ids begin with a domain and a colon.

@@ -18,7 +18,7 @@ internal sealed class BigQuerySliceSink(
     private static readonly TimeSpan ReleaseLimit = TimeSpan.FromSeconds(10);
 
     private readonly CancellationTokenSource _closing = new();
-    private readonly StagedBatches _staged = new(slice.Columns, slice.Schema, options.IsMerge);
+    private readonly StagedRows _staged = StagedBatches.Of(slice.Columns, slice.Schema, options.IsMerge);
     private readonly string _stage = BigQueryStatements.StageOf(slice.Claim.Id);
     private readonly string _job = BigQueryCommits.JobOf(slice.Address, slice.Claim.Id);
     private EncodedSlice? _encoded;

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Apache.Arrow;
 using Exporter.Exports.Model;
 using Npgsql;
@@ -49,7 +48,8 @@ internal sealed class PostgresDestination(PostgresOptions options) : IDestinatio
         var transaction = await Statements.BeginAsync(connection, cancellationToken).ConfigureAwait(false);
         await using var disposing = transaction.ConfigureAwait(false);
         var found = await target.Commits.LockIntervalAsync(transaction, manifest, cancellationToken).ConfigureAwait(false);
-        Compare(target, manifest, found.ToDictionary(slice => slice.Slice, slice => slice.Commit));
+        var commits = found.ToDictionary(slice => slice.Slice, slice => slice.Commit);
+        CommittedRows.Compare(manifest, slice => commits.GetValueOrDefault(slice)?.Rows, target.Text, "_exporter_commits");
         var kept = manifest.Slices.Select(slice => slice.Slice).ToHashSet();
         foreach (var (_, commit) in found.Where(slice => !kept.Contains(slice.Slice)))
         {
@@ -73,22 +73,6 @@ internal sealed class PostgresDestination(PostgresOptions options) : IDestinatio
     {
         await _data.DisposeAsync().ConfigureAwait(false);
         _one.Dispose();
-    }
-
-    private static void Compare(PostgresTarget target, RunManifest manifest, Dictionary<int, SliceCommit?> found)
-    {
-        foreach (var slice in manifest.Slices)
-        {
-            var commit = found.GetValueOrDefault(slice.Slice);
-            if (commit is null || commit.Rows != slice.Rows)
-            {
-                var now = commit is null ? "is not there" : string.Create(CultureInfo.InvariantCulture, $"has {commit.Rows} rows");
-                throw new UserErrorException(
-                    PostgresOptions.TableSetting,
-                    string.Create(CultureInfo.InvariantCulture, $"Slice {slice.Slice} was committed with {slice.Rows} rows to {target.Text}, and by _exporter_commits it {now}."),
-                    "See that nothing else writes to _exporter_commits, then export the interval again.");
-            }
-        }
     }
 
     private async Task<SliceClaim> ClaimAsync(NpgsqlConnection connection, SliceAddress address, CancellationToken cancellationToken)

@@ -173,22 +173,9 @@ internal sealed record PostgresOptions
 
     private PostgresOptions ValidateMode()
     {
-        if (Mode is not ("append" or "merge"))
-        {
-            throw new UserErrorException(ModeSetting, $"There is no mode \"{Mode}\".", "Use append or merge.");
-        }
-
-        var key = Key.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        var key = MergeMode.Check(Mode, Key, Version, DeleteColumn);
         if (!IsMerge)
         {
-            foreach (var (setting, value) in new[] { (KeySetting, Key), (VersionSetting, Version), (DeleteSetting, DeleteColumn) })
-            {
-                if (!string.IsNullOrEmpty(value))
-                {
-                    throw new UserErrorException(setting, $"{setting} is only for mode merge.", "Set mode to merge, or leave it out.");
-                }
-            }
-
             if (ProvenanceColumn.Length > 0)
             {
                 Name(ProvenanceSetting, ProvenanceColumn);
@@ -197,16 +184,7 @@ internal sealed record PostgresOptions
             return this;
         }
 
-        if (key.Length == 0)
-        {
-            throw new UserErrorException(KeySetting, "Mode merge has no key.", "Name the columns that together identify a row, separated by commas.");
-        }
-
-        if (key.Distinct(StringComparer.Ordinal).Count() < key.Length)
-        {
-            throw new UserErrorException(KeySetting, "The key names a column twice.", "Name each column once.");
-        }
-
+        MergeMode.CheckKey(key, StringComparer.Ordinal);
         return this with { KeyColumns = key, Version = Empty(Version), DeleteColumn = Empty(DeleteColumn) };
     }
 

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Globalization;
 using Apache.Arrow;
 using Exporter.Exports.Destinations.S3;
 using Exporter.Exports.Destinations.Staging;
@@ -72,7 +71,7 @@ internal sealed class RedshiftDestination : IDestination
 
         var statements = new RedshiftStatements(_options, target, columns, claim.Id);
         var slice = new RedshiftSlice(_options, target, address, claim, columns, statements);
-        var staged = new RedshiftColumns(columns, schema, _options.IsMerge, statements.IsDirect && _options.Provenance is { } provenance ? (provenance, claim.Id) : null);
+        var staged = RedshiftColumns.Of(columns, schema, _options.IsMerge, statements.IsDirect && _options.Provenance is { } provenance ? (provenance, claim.Id) : null);
         return new RedshiftSliceSink(slice, _server, _files is null ? new InsertLoad(_server, slice) : new CopyLoad(_server, slice, _files, _format, staged.Schema), staged);
     }
 
@@ -83,7 +82,7 @@ internal sealed class RedshiftDestination : IDestination
         await EnsureCommitsAsync(session, cancellationToken).ConfigureAwait(false);
         var target = new RedshiftTarget(_options, _options.TableOf(manifest.Export));
         var found = await _server.Commits.FindAsync(session, manifest, cancellationToken).ConfigureAwait(false);
-        Compare(target, manifest, found);
+        CommittedRows.Compare(manifest, slice => found.GetValueOrDefault(slice)?.Rows, target.Text, RedshiftCommits.TableName);
         var kept = manifest.Slices.Select(slice => slice.Slice).ToHashSet();
         if (found.Keys.Any(slice => !kept.Contains(slice)))
         {
@@ -110,22 +109,6 @@ internal sealed class RedshiftDestination : IDestination
         _files?.Dispose();
         await _server.Data.DisposeAsync().ConfigureAwait(false);
         _one.Dispose();
-    }
-
-    private static void Compare(RedshiftTarget target, RunManifest manifest, IReadOnlyDictionary<int, RedshiftCommit?> found)
-    {
-        foreach (var slice in manifest.Slices)
-        {
-            var commit = found.GetValueOrDefault(slice.Slice);
-            if (commit is null || commit.Rows != slice.Rows)
-            {
-                var now = commit is null ? "is not there" : string.Create(CultureInfo.InvariantCulture, $"has {commit.Rows} rows");
-                throw new UserErrorException(
-                    RedshiftOptions.TableSetting,
-                    string.Create(CultureInfo.InvariantCulture, $"Slice {slice.Slice} was committed with {slice.Rows} rows to {target.Text}, and by {RedshiftCommits.TableName} it {now}."),
-                    $"See that nothing else writes to {RedshiftCommits.TableName}, then export the interval again.");
-            }
-        }
     }
 
     private async Task<RedshiftClaim> ClaimAsync(RedshiftSession session, SliceAddress address, CancellationToken cancellationToken)

@@ -7,7 +7,7 @@ namespace Exporter.Exports.Destinations.Redshift;
 /// A slice on its way: its rows into a file or a temporary table; at the commit they are brought into the target with the slice's row in <c>_exporter_commits</c>, in one
 /// transaction. File and tables are the claim's own, so nothing of another attempt is ever among its rows.
 /// </summary>
-internal sealed class RedshiftSliceSink(RedshiftSlice slice, RedshiftConnections server, IRedshiftLoad load, RedshiftColumns staged) : ISliceSink
+internal sealed class RedshiftSliceSink(RedshiftSlice slice, RedshiftConnections server, IRedshiftLoad load, StagedRows staged) : ISliceSink
 {
     private static readonly TimeSpan ReleaseLimit = TimeSpan.FromSeconds(10);
 

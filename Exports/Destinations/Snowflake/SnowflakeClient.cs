@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
 
@@ -35,18 +34,7 @@ internal sealed class SnowflakeClient : ISnowflakeClient
     public SnowflakeClient(SnowflakeOptions options, TimeProvider time, TimeSpan? pause = null)
     {
         (_options, _time, _pause) = (options, time, pause ?? TimeSpan.FromMilliseconds(200));
-        _http = new HttpClient(new SocketsHttpHandler
-        {
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            AutomaticDecompression = DecompressionMethods.GZip,
-            ConnectTimeout = TimeSpan.FromSeconds(15),
-            PooledConnectionLifetime = TimeSpan.FromMinutes(5),
-        })
-        {
-            BaseAddress = options.Url,
-            Timeout = Timeout.InfiniteTimeSpan,
-        };
+        _http = RestClient.New(options.Url);
         _credentials = new SnowflakeCredentials(options, _http, time);
     }
 

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Globalization;
 using Apache.Arrow;
 using Exporter.Exports.Destinations.S3;
 using Exporter.Exports.Destinations.Staging;
@@ -71,7 +70,7 @@ internal sealed class SnowflakeDestination : IDestination
         await EnsureCommitsAsync(cancellationToken).ConfigureAwait(false);
         var target = new SnowflakeTarget(_options, _options.TableOf(manifest.Export));
         var found = await _commits.FindAsync(_client, manifest, cancellationToken).ConfigureAwait(false);
-        Compare(target, manifest, found);
+        CommittedRows.Compare(manifest, slice => found.GetValueOrDefault(slice)?.Rows, target.Text, SnowflakeCommits.TableName);
         var kept = manifest.Slices.Select(slice => slice.Slice).ToHashSet();
         if (found.Keys.Any(slice => !kept.Contains(slice)))
         {
@@ -97,22 +96,6 @@ internal sealed class SnowflakeDestination : IDestination
         _client.Dispose();
         _one.Dispose();
         return ValueTask.CompletedTask;
-    }
-
-    private static void Compare(SnowflakeTarget target, RunManifest manifest, IReadOnlyDictionary<int, SnowflakeCommit?> found)
-    {
-        foreach (var slice in manifest.Slices)
-        {
-            var commit = found.GetValueOrDefault(slice.Slice);
-            if (commit is null || commit.Rows != slice.Rows)
-            {
-                var now = commit is null ? "is not there" : string.Create(CultureInfo.InvariantCulture, $"has {commit.Rows} rows");
-                throw new UserErrorException(
-                    SnowflakeOptions.TableSetting,
-                    string.Create(CultureInfo.InvariantCulture, $"Slice {slice.Slice} was committed with {slice.Rows} rows to {target.Text}, and by {SnowflakeCommits.TableName} it {now}."),
-                    $"See that nothing else writes to {SnowflakeCommits.TableName}, then export the interval again.");
-            }
-        }
     }
 
     // What killed attempts have left: their staging tables and files.

@@ -288,39 +288,20 @@ internal sealed record SnowflakeOptions
 
     private SnowflakeOptions ValidateMode()
     {
-        if (Mode is not ("append" or "merge"))
-        {
-            throw new UserErrorException(ModeSetting, $"There is no mode \"{Mode}\".", "Use append or merge.");
-        }
-
-        var key = Key.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        var key = MergeMode.Check(Mode, Key, Version, DeleteColumn);
         if (!IsMerge)
         {
-            foreach (var (setting, value) in new[] { (KeySetting, Key), (VersionSetting, Version), (DeleteSetting, DeleteColumn) })
-            {
-                if (!string.IsNullOrEmpty(value))
-                {
-                    throw new UserErrorException(setting, $"{setting} is only for mode merge.", "Set mode to merge, or leave it out.");
-                }
-            }
-
             return this;
         }
 
-        if (key.Length == 0)
-        {
-            throw new UserErrorException(KeySetting, "Mode merge has no key.", "Name the columns that together identify a row, separated by commas.");
-        }
-
         var columns = key.Select(Column).ToList();
-        return columns.Distinct(StringComparer.Ordinal).Count() < columns.Count
-            ? throw new UserErrorException(KeySetting, "The key names a column twice.", "Name each column once.")
-            : this with
-            {
-                KeyColumns = columns,
-                Version = string.IsNullOrEmpty(Version) ? null : Version,
-                DeleteColumn = string.IsNullOrEmpty(DeleteColumn) ? null : DeleteColumn,
-            };
+        MergeMode.CheckKey(columns, StringComparer.Ordinal);
+        return this with
+        {
+            KeyColumns = columns,
+            Version = string.IsNullOrEmpty(Version) ? null : Version,
+            DeleteColumn = string.IsNullOrEmpty(DeleteColumn) ? null : DeleteColumn,
+        };
     }
 
     private static string Name(string setting, string value)

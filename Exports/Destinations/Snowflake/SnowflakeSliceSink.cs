@@ -17,7 +17,7 @@ internal sealed class SnowflakeSliceSink(
 {
     private static readonly TimeSpan ReleaseLimit = TimeSpan.FromSeconds(10);
 
-    private readonly StagedColumns _staged = new(slice.Columns, slice.Schema, slice.Options.IsMerge);
+    private readonly StagedRows _staged = StagedColumns.Of(slice.Columns, slice.Schema, slice.Options.IsMerge);
     private readonly string _key = bucket.Files.Key(slice.Address, slice.Claim.Id);
     private readonly string _stage = slice.Options.InSchema(SnowflakeStatements.StageOf(slice.Address.Export, slice.Address.Interval, slice.Claim.Id));
     private ISliceSink? _file;

@@ -22,6 +22,9 @@ internal sealed class WebhookSignature
         }
     }
 
+    /// <summary>A secret that nobody has had before.</summary>
+    public static string NewSecret() => Prefix + Convert.ToBase64String(RandomNumberGenerator.GetBytes(32));
+
     /// <summary>The value of <c>webhook-signature</c>.</summary>
     /// <param name="id">The message's id.</param>
     /// <param name="timestamp">Seconds since 1970, of this try.</param>
